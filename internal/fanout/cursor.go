@@ -1,0 +1,159 @@
+package fanout
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// maxPartitions bounds what a cursor may claim, so that a forged one costs no memory.
+const maxPartitions = 4096
+
+// errCursor: the text is not a cursor of this gateway. To a client it is a cursor older than all history.
+var errCursor = errors.New("unreadable cursor")
+
+// A cursor is the position of a stream: one id per partition that the stream has ever used. With one partition it
+// is written as that id; with several, as "c" and the base64url form of
+//
+//	uvarint partitions · (uvarint partition step · uvarint ms · uvarint seq)…
+//
+// where a step counts from the partition before it, the first from -1, so that each appears once and in order.
+type cursor []ID // by partition; the zero ID: not in the cursor
+
+func parseCursor(text string, partitions int) (cursor, error) {
+	if partitions == 1 {
+		id, err := ParseID(text)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errCursor, err)
+		}
+		return cursor{id}, nil
+	}
+	encoded, ok := strings.CutPrefix(text, "c")
+	if !ok {
+		return nil, errCursor
+	}
+	packed, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errCursor, err)
+	}
+	return unpackCursor(packed, partitions)
+}
+
+func unpackCursor(packed []byte, partitions int) (cursor, error) {
+	next := func() uint64 {
+		value, size := binary.Uvarint(packed)
+		if size <= 0 {
+			packed = nil
+			return 1<<64 - 1
+		}
+		packed = packed[size:]
+		return value
+	}
+	if count := next(); count != uint64(partitions) || count > maxPartitions || len(packed) == 0 {
+		return nil, fmt.Errorf("%w: not of %d partitions", errCursor, partitions)
+	}
+	c := make(cursor, partitions)
+	for at := -1; len(packed) > 0; {
+		step := next()
+		if step == 0 || step > uint64(partitions-1-at) || len(packed) < 2 {
+			return nil, errCursor
+		}
+		at += int(step)
+		c[at] = ID{MS: next()}
+		if packed == nil {
+			return nil, errCursor
+		}
+		c[at].Seq = next()
+		if packed == nil && c[at].Seq == 1<<64-1 {
+			return nil, errCursor
+		}
+	}
+	return c, nil
+}
+
+// String writes the cursor as a last event ID.
+func (c cursor) String() string {
+	if len(c) == 1 {
+		return c[0].String()
+	}
+	packed := binary.AppendUvarint(nil, uint64(len(c)))
+	last := -1
+	for at, id := range c {
+		if id.IsZero() {
+			continue
+		}
+		packed = binary.AppendUvarint(packed, uint64(at-last))
+		packed = binary.AppendUvarint(packed, id.MS)
+		packed = binary.AppendUvarint(packed, id.Seq)
+		last = at
+	}
+	return "c" + base64.RawURLEncoding.EncodeToString(packed)
+}
+
+// fill gives every partition that the cursor lacks the smallest ms that it has: the stream was nowhere later.
+func (c cursor) fill() {
+	var oldest ID
+	for _, id := range c {
+		if !id.IsZero() && (oldest.IsZero() || id.MS < oldest.MS) {
+			oldest = ID{MS: id.MS}
+		}
+	}
+	for at, id := range c {
+		if id.IsZero() {
+			c[at] = oldest
+		}
+	}
+}
+
+// Start says where a stream begins. The zero Start is now.
+type Start struct {
+	kind   startKind
+	at     ID     // startTime: the last id before the moment
+	cursor string // startCursor: as the client sent it
+}
+
+type startKind int
+
+const (
+	startNow startKind = iota
+	startAll
+	startTime
+	startCursor
+)
+
+// Resumes tells whether the stream goes on from a client's last event ID.
+func (s Start) Resumes() bool { return s.kind == startCursor }
+
+// ParseStart reads where a stream begins: from lastEventID when there is one, else from since, which is "now", "all",
+// an RFC 3339 time, a duration back from now ("10m"), or an id. Any lastEventID is accepted (one that is no cursor leads to a gap,
+// since an error would end an EventSource for good); since is checked.
+func ParseStart(lastEventID, since string, now time.Time) (Start, error) {
+	if lastEventID != "" {
+		return Start{kind: startCursor, cursor: lastEventID}, nil
+	}
+	switch since {
+	case "", "now":
+		return Start{}, nil
+	case "all":
+		return Start{kind: startAll}, nil
+	}
+	if _, err := ParseID(since); err == nil {
+		return Start{kind: startCursor, cursor: since}, nil
+	}
+	if packed, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(since, "c")); err == nil && since[0] == 'c' {
+		count, _ := binary.Uvarint(packed)
+		if _, err := unpackCursor(packed, int(min(count, maxPartitions))); err == nil {
+			return Start{kind: startCursor, cursor: since}, nil
+		}
+	}
+	if at, err := time.Parse(time.RFC3339Nano, since); err == nil {
+		return Start{kind: startTime, at: TimeID(at)}, nil
+	}
+	if back, err := time.ParseDuration(since); err == nil && back >= 0 {
+		return Start{kind: startTime, at: TimeID(now.Add(-back))}, nil
+	}
+	return Start{}, fmt.Errorf(`since=%q is none of now, all, an RFC 3339 time, a duration such as 10m, or an event id`, since)
+}
