@@ -2,10 +2,9 @@ package sse
 
 import (
 	"bufio"
-	"errors"
+	"bytes"
 	"io"
 	"strconv"
-	"strings"
 )
 
 // Event is one event as a subscriber receives it.
@@ -16,89 +15,107 @@ type Event struct {
 	Retry int    // ms; 0 where the event sets none
 	// Comment is set instead of the rest for a comment line, and only by a decoder with Comments on.
 	Comment string
-	// Position marks a block that only moved the last event ID on; only with Comments on.
+	// Position marks a block without data that moved the last event ID on; only with Comments on.
 	Position bool
 }
 
 // A Decoder reads the events of a stream. It is for tests and tools; browsers bring their own.
 type Decoder struct {
-	// Comments makes Next also return comments and id-only blocks, which a browser does not show.
+	// Comments makes Next also return comments and blocks without data, which a browser does not show.
 	Comments bool
 
 	lines  *bufio.Reader
-	lastID string
-	first  bool
-	skipLF bool
+	line   []byte // reused
+	begun  bool   // the first line has been read
+	skipLF bool   // the last line ended in CR
+
+	lastID string // of the last whole block
+	block  block  // the block under way; a comment inside it does not end it
+}
+
+type block struct {
+	event          Event
+	data           []byte
+	id             string
+	hasData, hasID bool
 }
 
 // NewDecoder returns a decoder that reads r to its end.
 func NewDecoder(r io.Reader) *Decoder {
-	return &Decoder{lines: bufio.NewReader(r), first: true}
+	return &Decoder{lines: bufio.NewReader(r)}
 }
 
 // Next returns the next event. It returns io.EOF at the end of the stream; a block without its blank line is not an
 // event, as the standard says, and is dropped.
 func (d *Decoder) Next() (Event, error) {
-	var event Event
-	var data strings.Builder
-	hasData, hasID := false, false
 	for {
-		line, err := d.line()
+		line, err := d.nextLine()
 		if err != nil {
 			return Event{}, err
 		}
-		if line == "" {
-			event.ID = d.lastID
-			if hasData {
-				event.Data = strings.TrimSuffix(data.String(), "\n")
-				if event.Type == "" {
-					event.Type = "message"
-				}
+		if len(line) == 0 {
+			if event, ok := d.endBlock(); ok {
 				return event, nil
 			}
-			if d.Comments && hasID {
-				return Event{ID: d.lastID, Position: true, Retry: event.Retry}, nil
-			}
-			if d.Comments && event.Retry > 0 {
-				return Event{ID: d.lastID, Retry: event.Retry}, nil
-			}
-			event, hasID = Event{}, false
 			continue
 		}
-		name, value, colon := strings.Cut(line, ":")
-		value = strings.TrimPrefix(value, " ")
-		switch {
-		case name == "" && colon:
+		name, value, colon := bytes.Cut(line, []byte(":"))
+		value = bytes.TrimPrefix(value, []byte(" "))
+		if len(name) == 0 && colon {
 			if d.Comments {
-				return Event{Comment: value, ID: d.lastID}, nil
+				return Event{Comment: string(value), ID: d.lastID}, nil
 			}
-		case name == "event":
-			event.Type = value
-		case name == "data":
-			hasData = true
-			data.WriteString(value)
-			data.WriteByte('\n')
-		case name == "id" && !strings.Contains(value, "\x00"):
-			hasID = true
-			d.lastID = value
-		case name == "retry":
-			if ms, err := strconv.ParseUint(value, 10, 31); err == nil {
-				event.Retry = int(ms)
-			}
+			continue
+		}
+		d.block.add(string(name), value)
+	}
+}
+
+// endBlock ends the block under way at its blank line, and tells whether it is something to return.
+func (d *Decoder) endBlock() (Event, bool) {
+	done := d.block
+	d.block = block{data: done.data[:0]}
+	if done.hasID {
+		d.lastID = done.id
+	}
+	if !done.hasData {
+		return Event{ID: d.lastID, Retry: done.event.Retry, Position: done.hasID},
+			d.Comments && (done.hasID || done.event.Retry > 0)
+	}
+	done.event.ID = d.lastID
+	done.event.Data = string(bytes.TrimSuffix(done.data, []byte("\n")))
+	if done.event.Type == "" {
+		done.event.Type = "message"
+	}
+	return done.event, true
+}
+
+func (b *block) add(name string, value []byte) {
+	switch name {
+	case "event":
+		b.event.Type = string(value)
+	case "data":
+		b.hasData = true
+		b.data = append(append(b.data, value...), '\n')
+	case "id":
+		if bytes.IndexByte(value, 0) < 0 {
+			b.id, b.hasID = string(value), true
+		}
+	case "retry":
+		if ms, err := strconv.ParseUint(string(value), 10, 31); err == nil {
+			b.event.Retry = int(ms)
 		}
 	}
 }
 
-// line returns the next line, ended by LF, CR or CRLF, without its end.
-func (d *Decoder) line() (string, error) {
-	var line strings.Builder
+// nextLine returns the next line, ended by LF, CR or CRLF, without its end; it is valid until the next call. An LF
+// after a CR is looked for at the next line only, so that an event that ends in CR is not held up.
+func (d *Decoder) nextLine() ([]byte, error) {
+	d.line = d.line[:0]
 	for {
 		c, err := d.lines.ReadByte()
 		if err != nil {
-			if errors.Is(err, io.EOF) {
-				return "", io.EOF
-			}
-			return "", err
+			return nil, err
 		}
 		if d.skipLF {
 			d.skipLF = false
@@ -106,15 +123,15 @@ func (d *Decoder) line() (string, error) {
 				continue
 			}
 		}
-		if c == '\n' || c == '\r' {
-			d.skipLF = c == '\r'
-			text := line.String()
-			if d.first {
-				d.first = false
-				text = strings.TrimPrefix(text, "\ufeff")
-			}
-			return text, nil
+		if c != '\n' && c != '\r' {
+			d.line = append(d.line, c)
+			continue
 		}
-		line.WriteByte(c)
+		d.skipLF = c == '\r'
+		if !d.begun {
+			d.begun = true
+			return bytes.TrimPrefix(d.line, []byte("\ufeff")), nil
+		}
+		return d.line, nil
 	}
 }

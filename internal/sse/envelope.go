@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 )
 
 // Envelope is what the data field of a published event holds, as JSON.
@@ -28,23 +30,24 @@ func (e Envelope) Append(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// appendString appends s as a JSON string without the HTML escapes of encoding/json.
+// appendString appends s as a JSON string, unaltered but for what JSON demands: encoding/json would escape the
+// characters of HTML and JavaScript as well.
 func appendString(dst []byte, s string) []byte {
-	plain := true
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, "\ufffd")
+	}
+	dst = append(dst, '"')
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
-			plain = false
-			break
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c < ' ':
+			dst = fmt.Appendf(dst, `\u%04x`, c)
+		default:
+			dst = append(dst, c)
 		}
 	}
-	if plain {
-		return append(append(append(dst, '"'), s...), '"')
-	}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s) // a string always encodes
-	return append(dst, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))...)
+	return append(dst, '"')
 }
 
 // ParseBlock reads a block made by AppendBlock back into its event.

@@ -65,7 +65,7 @@ func (f *Frame) WithID(id string) *Frame {
 // split takes a frame apart into its block and its id.
 func (f *Frame) split() (block []byte, id string) {
 	block = f.wire[:len(f.wire)-1]
-	last := bytes.LastIndexByte(block[:len(block)-1], '\n') + 1
+	last := bytes.LastIndexByte(block[:max(len(block)-1, 0)], '\n') + 1
 	if line, ok := bytes.CutPrefix(block[last:], []byte("id: ")); ok {
 		return block[:last], string(line[:len(line)-1])
 	}

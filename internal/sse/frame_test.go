@@ -1,0 +1,151 @@
+package sse_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"sse-gateway/internal/sse"
+)
+
+func TestAppendBlock_IsTheStandardsFormat(t *testing.T) {
+	tests := []struct {
+		name, eventType string
+		retry           int
+		data, want      string
+	}{
+		{"data alone", "", 0, "hi", "data: hi\n"},
+		{"everything", "robot", 2731, "hi", "event: robot\nretry: 2731\ndata: hi\n"},
+		{"no data is one empty line", "", 0, "", "data: \n"},
+		{"LF", "", 0, "a\nb", "data: a\ndata: b\n"},
+		{"CR", "", 0, "a\rb", "data: a\ndata: b\n"},
+		{"CRLF is one newline", "", 0, "a\r\nb", "data: a\ndata: b\n"},
+		{"LFCR is two", "", 0, "a\n\rb", "data: a\ndata: \ndata: b\n"},
+		{"newline at the end", "", 0, "a\n", "data: a\ndata: \n"},
+		{"CR at the end", "", 0, "a\r", "data: a\ndata: \n"},
+		{"leading space is kept", "", 0, " a", "data:  a\n"},
+		{"what looks like a field stays data", "", 0, "x\nid: 7\n\nevent: y", "data: x\ndata: id: 7\ndata: \ndata: event: y\n"},
+		{"NUL and emoji", "", 0, "a\x00b🙂", "data: a\x00b🙂\n"},
+		{"U+2028 and U+0085 are no newlines", "", 0, "a\u2028b\u0085c", "data: a\u2028b\u0085c\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := string(sse.AppendBlock(nil, tt.eventType, tt.retry, []byte(tt.data)))
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestFrame_EndsInItsID(t *testing.T) {
+	block := sse.AppendBlock(nil, "message", 0, []byte("hi"))
+	tests := []struct {
+		name  string
+		frame *sse.Frame
+		want  string
+	}{
+		{"event", sse.NewFrame(block, "7-0"), "event: message\ndata: hi\nid: 7-0\n\n"},
+		{"event without id", sse.NewFrame(block, ""), "event: message\ndata: hi\n\n"},
+		{"ping", sse.NewPing("7-0"), ": ping\nid: 7-0\n\n"},
+		{"ping without position", sse.NewPing(""), ": ping\n\n"},
+		{"under another id", sse.NewFrame(block, "7-0").WithID("cAQ"), "event: message\ndata: hi\nid: cAQ\n\n"},
+		{"its id taken away", sse.NewFrame(block, "7-0").WithID(""), "event: message\ndata: hi\n\n"},
+		{"an id given", sse.NewFrame(block, "").WithID("7-0"), "event: message\ndata: hi\nid: 7-0\n\n"},
+		{
+			"data that looks like an id is not one",
+			sse.NewFrame(sse.AppendBlock(nil, "", 0, []byte("x\nid: 1")), "").WithID("7-0"),
+			"data: x\ndata: id: 1\nid: 7-0\n\n",
+		},
+		{"nothing at all", sse.NewFrame(nil, "").WithID("7-0"), "id: 7-0\n\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := string(tt.frame.Bytes()); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if got, want := tt.frame.Len(), len(tt.want); got != want {
+				t.Errorf("Len() = %d, want %d", got, want)
+			}
+		})
+	}
+}
+
+func TestFrame_WithIDLeavesTheFrameAlone(t *testing.T) {
+	frame := sse.NewFrame(sse.AppendBlock(nil, "", 0, []byte("hi")), "1-0")
+	before := string(frame.Bytes())
+	frame.WithID("1-2345678901")
+	if got := string(frame.Bytes()); got != before {
+		t.Errorf("the frame became %q, want %q", got, before)
+	}
+}
+
+func TestFrame_Raw(t *testing.T) {
+	envelope := func(data string) string {
+		return string(sse.Envelope{Topic: "t", Data: []byte(data)}.Append(nil))
+	}
+	tests := []struct {
+		name, eventType, data, want string
+	}{
+		{"string", "message", envelope(`"hi"`), "event: message\ndata: hi\nid: 1-0\n\n"},
+		{"lines", "message", envelope(`"a\nb\r\nc\rd"`), "event: message\ndata: a\ndata: b\ndata: c\ndata: d\nid: 1-0\n\n"},
+		{"empty string", "message", envelope(`""`), "event: message\ndata: \nid: 1-0\n\n"},
+		{"number keeps its literal", "message", envelope(`1e2`), "event: message\ndata: 1e2\nid: 1-0\n\n"},
+		{"object", "message", envelope(`{"a":[1,"<b>"]}`), "event: message\ndata: {\"a\":[1,\"<b>\"]}\nid: 1-0\n\n"},
+		{"null", "message", envelope(`null`), "event: message\ndata: null\nid: 1-0\n\n"},
+		{"a gap has no data of its own", "gap", `{"topic":"t","after":"0-1"}`, "event: gap\ndata: {\"topic\":\"t\",\"after\":\"0-1\"}\nid: 1-0\n\n"},
+		{"not JSON", "message", `hi`, "event: message\ndata: hi\nid: 1-0\n\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			frame := sse.NewFrame(sse.AppendBlock(nil, tt.eventType, 0, []byte(tt.data)), "1-0")
+			if got := string(frame.Raw().Bytes()); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if frame.Raw() != frame.Raw() {
+				t.Error("Raw is made again at each call")
+			}
+		})
+	}
+}
+
+func TestFrame_RawKeepsRetry(t *testing.T) {
+	data := sse.Envelope{User: "jack", Data: []byte(`"hi"`)}.Append(nil)
+	frame := sse.NewFrame(sse.AppendBlock(nil, "x", 500, data), "1-0")
+	if got, want := string(frame.Raw().Bytes()), "event: x\nretry: 500\ndata: hi\nid: 1-0\n\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestFrame_RawIsSharedByConcurrentCallers(t *testing.T) {
+	data := sse.Envelope{Topic: "t", Data: []byte(`"hi"`)}.Append(nil)
+	frame := sse.NewFrame(sse.AppendBlock(nil, "", 0, data), "1-0")
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			if got, want := string(frame.Raw().Bytes()), "event: message\ndata: hi\nid: 1-0\n\n"; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestFrame_DeliveryAndEncodingDoNotAllocate(t *testing.T) {
+	frame := sse.NewFrame(sse.AppendBlock(nil, "message", 0, []byte("hi")), "1-0")
+	frame.Raw()
+	data := []byte(strings.Repeat("x", 100) + "\n" + strings.Repeat("y", 100))
+	names := sse.Envelope{Topic: "chat.群组.<1>", User: "", Data: []byte(`{"a":1}`), From: "anna"}
+	dst := make([]byte, 0, 1024)
+	for name, call := range map[string]func(){
+		"Bytes":           func() { _ = frame.Bytes() },
+		"Len":             func() { _ = frame.Len() },
+		"Raw, made":       func() { _ = frame.Raw() },
+		"AppendBlock":     func() { dst = sse.AppendBlock(dst[:0], "message", 1000, data) },
+		"Envelope.Append": func() { dst = names.Append(dst[:0]) },
+	} {
+		if got := testing.AllocsPerRun(100, call); got != 0 {
+			t.Errorf("%s allocates %v times, want 0", name, got)
+		}
+	}
+}
