@@ -1,0 +1,82 @@
+package auth
+
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Source is where in the request the token was.
+type Source uint8
+
+// The sources, in the order in which they are looked at.
+const (
+	SourceNone   Source = iota // AUTH=none
+	SourceBearer               // Authorization: Bearer
+	SourceCookie               // sent by the browser on its own: ForeignOrigin must be asked
+	SourceQuery                // access_token, for EventSource, which cannot set headers
+)
+
+// Identity is who a request comes from and what they may do. The zero Identity may do nothing.
+type Identity struct {
+	Subject  string    // the user; empty for a token without sub, and with AUTH=none
+	Admin    bool      // may list topics, see presence, close topics and cut users off
+	IssuedAt time.Time // zero: the token does not say
+	Expires  time.Time // when streams of this identity end; zero: never, only with AUTH=none
+	Source   Source
+
+	anonymous bool     // AUTH=none: may do everything
+	subscribe []string // patterns of topics
+	publish   []string // patterns of topics, and of inboxes, which start with "@"
+}
+
+// Anonymous reports whether this is the identity of AUTH=none, whose user is the one that the request names.
+func (id Identity) Anonymous() bool { return id.anonymous }
+
+// MaySubscribe reports whether the identity may follow topic and read its history. A name that starts with "@" is no
+// topic, whatever the token grants.
+func (id Identity) MaySubscribe(topic string) bool {
+	return isTopic(topic) && (id.anonymous || granted(id.subscribe, topic))
+}
+
+// MayPublish reports whether the identity may publish to topic. A name that starts with "@" is no topic.
+func (id Identity) MayPublish(topic string) bool {
+	return isTopic(topic) && (id.anonymous || granted(id.publish, topic))
+}
+
+// MaySubscribeInbox reports whether the identity may follow user's personal events and read their history: those of
+// its own subject always, nobody else's ever.
+func (id Identity) MaySubscribeInbox(user string) bool {
+	return user != "" && (id.anonymous || user == id.Subject)
+}
+
+// MayPublishInbox reports whether the identity may send user personal events: by "@name" or "@*" in its publish claim.
+func (id Identity) MayPublishInbox(user string) bool {
+	return user != "" && (id.anonymous || granted(id.publish, "@"+user))
+}
+
+func isTopic(name string) bool { return name != "" && name[0] != '@' }
+
+// granted reports whether one of the patterns covers name. A "*" at the end of a pattern stands for any rest, also an
+// empty one; it never reaches from topics over to inboxes, so that "*" alone grants no "@name".
+func granted(patterns []string, name string) bool {
+	for _, pattern := range patterns {
+		prefix, wild := strings.CutSuffix(pattern, "*")
+		switch {
+		case !wild && pattern == name:
+			return true
+		case wild && strings.HasPrefix(name, prefix) && strings.HasPrefix(name, "@") == strings.HasPrefix(prefix, "@"):
+			return true
+		}
+	}
+	return false
+}
+
+// maxName is the longest name of a user in bytes, as it is of a topic.
+const maxName = 255
+
+// isName reports whether s can be the name of a user: the rule for topics, which an inbox is one of.
+func isName(s string) bool {
+	return s != "" && len(s) <= maxName && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
