@@ -1,0 +1,151 @@
+package stream
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"sse-gateway/internal/sse"
+)
+
+// pieceBytes is how much is written before it counts as progress.
+const pieceBytes = 64 << 10
+
+// connection is what a handler writes to: the response, or a connection that has been hijacked from it.
+type connection interface {
+	io.Writer
+	Flush() error
+	SetWriteDeadline(time.Time) error
+	Close() error
+}
+
+// A handlerPath writes a stream from the goroutine of its HTTP handler.
+type handlerPath struct {
+	conn   connection
+	ctx    context.Context //nolint:containedctx // it is the request's, which tells that the client hangs up
+	wakeup chan struct{}   // holds one token while there is something to do
+	aborts sync.WaitGroup
+	writer sync.Mutex // held by whoever writes: Serve, and before it WaitRoom
+}
+
+func newHandlerPath(ctx context.Context, conn connection) *handlerPath {
+	return &handlerPath{conn: conn, ctx: ctx, wakeup: make(chan struct{}, 1)}
+}
+
+// openHandler starts a stream that its handler will write.
+func openHandler(st *Stream, w http.ResponseWriter, r *http.Request, first []byte) error {
+	control := http.NewResponseController(w)
+	// The server's timeouts are for requests that end. Writers without deadlines have none to be lifted.
+	_ = control.SetReadDeadline(time.Time{})
+	_ = control.SetWriteDeadline(time.Time{})
+	w.WriteHeader(http.StatusOK)
+	if _, err := w.Write(first); err != nil {
+		return err
+	}
+	if err := control.Flush(); err != nil {
+		return err
+	}
+	st.path = newHandlerPath(r.Context(), response{w, control})
+	return nil
+}
+
+// serve writes what is pending whenever there is something, until the stream has ended.
+func (p *handlerPath) serve(st *Stream) {
+	p.writer.Lock()
+	defer p.writer.Unlock()
+	for p.flush(st) {
+		select {
+		case <-p.wakeup:
+		case <-p.ctx.Done():
+			st.end(reasonClient, true)
+		}
+	}
+	p.aborts.Wait()
+	_ = p.conn.Close() // nothing can be done about it, nothing is left to be sent
+	st.release()
+}
+
+// flush writes all that is pending. It returns false when the stream is over.
+func (p *handlerPath) flush(st *Stream) bool {
+	for {
+		frames, _, over := st.pending()
+		if over {
+			return false
+		}
+		if len(frames) == 0 {
+			return true
+		}
+		n, err := p.write(frames)
+		if err != nil {
+			st.end(reasonClient, true)
+			return false
+		}
+		st.set.counters.add(tally{frames: uint64(st.wrote(n)), bytes: uint64(n), writes: 1})
+	}
+}
+
+// write writes and flushes frames until they make a piece, and returns the number of bytes.
+func (p *handlerPath) write(frames []*sse.Frame) (int, error) {
+	n := 0
+	for _, frame := range frames {
+		if n > 0 && n+frame.Len() > pieceBytes {
+			break
+		}
+		if _, err := p.conn.Write(frame.Bytes()); err != nil {
+			return 0, err
+		}
+		n += frame.Len()
+	}
+	return n, p.conn.Flush()
+}
+
+// wake makes serve look at the stream.
+func (p *handlerPath) wake() {
+	select {
+	case p.wakeup <- struct{}{}:
+	default:
+	}
+}
+
+// abort ends a write that is under way, without waiting for it. It is called once at most, before the stream is gone.
+func (p *handlerPath) abort() {
+	p.aborts.Go(func() { _ = p.conn.SetWriteDeadline(time.Unix(1, 0)) }) // without deadlines a write ends by itself
+}
+
+// response is the connection of a stream that stays with net/http, which closes it.
+type response struct {
+	http.ResponseWriter
+	*http.ResponseController
+}
+
+func (response) Close() error { return nil }
+
+// hijacked is the connection of a stream that was taken from net/http and could not be given to the engine.
+type hijacked struct {
+	*bufio.Writer
+	conn   net.Conn
+	reader sync.WaitGroup
+}
+
+// openHijacked makes a stream of a connection on which the head has been written. Its handler will write it.
+func openHijacked(st *Stream, conn net.Conn) {
+	ctx, cancel := context.WithCancel(context.Background())
+	h := &hijacked{Writer: bufio.NewWriter(conn), conn: conn}
+	h.reader.Go(func() {
+		defer cancel()
+		_, _ = io.Copy(io.Discard, conn) // whatever ends it, the client is gone
+	})
+	st.path = newHandlerPath(ctx, h)
+}
+
+func (h *hijacked) SetWriteDeadline(t time.Time) error { return h.conn.SetWriteDeadline(t) }
+
+func (h *hijacked) Close() error {
+	err := h.conn.Close()
+	h.reader.Wait()
+	return err
+}
