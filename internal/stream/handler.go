@@ -84,7 +84,8 @@ func (p *handlerPath) flush(st *Stream) bool {
 			st.end(reasonClient, true)
 			return false
 		}
-		st.set.counters.add(tally{frames: uint64(st.wrote(n)), bytes: uint64(n), writes: 1})
+		done, _, _ := st.wrote(n)
+		st.set.counters.add(tally{frames: uint64(done), bytes: uint64(n), writes: 1})
 	}
 }
 

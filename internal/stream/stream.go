@@ -185,21 +185,52 @@ func (st *Stream) pending() (frames []*sse.Frame, offset int, over bool) {
 	return st.q.frames, st.q.offset, false
 }
 
-// wrote tells that n bytes of what pending returned have been written, and returns how many frames that completed.
-func (st *Stream) wrote(n int) int {
+// wrote tells that n bytes of what pending returned have been written. It returns how many frames that completed, and
+// what is pending now.
+func (st *Stream) wrote(n int) (done int, frames []*sse.Frame, offset int) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	done := st.q.advance(n)
-	if len(st.q.frames) == 0 {
-		st.set.free(st.q)
-		st.q = nil
-	} else {
+	done = st.q.advance(n)
+	if len(st.q.frames) > 0 {
 		st.q.since = st.set.wheel.now.Load()
 		if st.roomyLocked() {
 			st.q.signal()
 		}
+		return done, st.q.frames, st.q.offset
 	}
-	return done
+	st.set.free(st.q)
+	st.q = nil
+	if st.reason != reasonNone {
+		st.wakeLocked() // for the writer to let go
+	}
+	return done, nil, 0
+}
+
+// block notes that the socket takes no more.
+func (st *Stream) block() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.blocked = true
+}
+
+// unblock goes on after block.
+func (st *Stream) unblock() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.blocked = false
+	if st.q != nil {
+		st.wakeLocked()
+	}
+}
+
+// begin lets the writer look at a stream that Open has set up. Until then it counts as queued.
+func (st *Stream) begin() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.queued = false
+	if st.reason != reasonNone || st.q != nil {
+		st.wakeLocked()
+	}
 }
 
 // release is the last thing in a stream's life. Its writer has let go of it, and its connection is closed.

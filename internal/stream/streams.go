@@ -102,11 +102,9 @@ func New(opts Options) (*Streams, error) {
 
 // An engine writes streams without their handlers.
 type engine interface {
-	// adopt takes the connection over from net/http and sends the head and first. Where that cannot be done it sets
-	// the stream's path.
+	// adopt takes the connection over from net/http and sends the head and first. Where it cannot be taken, adopt
+	// sets the stream's path. The engine leaves the stream alone until it is woken.
 	adopt(st *Stream, w http.ResponseWriter, r *http.Request, first []byte) error
-	// watch begins to serve an adopted stream.
-	watch(st *Stream)
 	// wake has the stream looked at soon. It never blocks.
 	wake(st *Stream)
 	// close ends the engine's goroutines and waits for them. There must be no stream left.
@@ -120,22 +118,20 @@ func (s *Streams) Open(w http.ResponseWriter, r *http.Request, src Source, p Par
 	if err := s.admit(); err != nil {
 		return nil, err
 	}
-	st := &Stream{set: s, src: src}
+	st := &Stream{set: s, src: src, queued: true}
 	if err := s.start(st, w, r, p.First); err != nil {
 		s.forget()
 		return nil, fmt.Errorf("open stream: %w", err)
 	}
 	s.counters.open.Add(1)
 	s.wheel.add(st, p)
-	if s.engine != nil && st.path == nil {
-		s.engine.watch(st)
-	}
 	// Whoever drains or closes looks at the wheel after having said so: one of the two sees the other.
 	if draining, closed := s.stopping(); closed {
 		st.end(reasonDrain, true)
 	} else if draining {
 		st.end(reasonDrain, false)
 	}
+	st.begin()
 	return st, nil
 }
 
