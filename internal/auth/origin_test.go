@@ -1,0 +1,62 @@
+package auth
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
+
+func TestForeignOrigin(t *testing.T) {
+	allowed := []string{"https://app.example.com", "*", "null"}
+	for _, tt := range []struct {
+		name    string
+		origins []string
+		host    string
+		site    string // Sec-Fetch-Site
+		tls     bool
+		want    bool
+	}{
+		{name: "no origin", host: "gw.example.com"},
+		{name: "no origin, cross-site", host: "gw.example.com", site: "cross-site"},
+		{name: "same host", origins: []string{"http://gw.example.com"}, host: "gw.example.com"},
+		{name: "same host, TLS ended by a proxy", origins: []string{"https://gw.example.com"}, host: "gw.example.com"},
+		{name: "same host and port", origins: []string{"http://localhost:8000"}, host: "localhost:8000"},
+		{name: "default port", origins: []string{"https://gw.example.com"}, host: "gw.example.com:443"},
+		{name: "case", origins: []string{"https://GW.example.com"}, host: "gw.example.com"},
+		{name: "another port", origins: []string{"http://localhost:3000"}, host: "localhost:8000", want: true},
+		{name: "another host", origins: []string{"https://evil.example"}, host: "gw.example.com", want: true},
+		{name: "a host that begins alike", origins: []string{"https://gw.example.com.evil.example"}, host: "gw.example.com", want: true},
+		{name: "user part", origins: []string{"https://gw.example.com@evil.example"}, host: "gw.example.com", want: true},
+		{name: "plain page, TLS here", origins: []string{"http://gw.example.com"}, host: "gw.example.com", tls: true, want: true},
+		{name: "TLS page, TLS here", origins: []string{"https://gw.example.com"}, host: "gw.example.com", tls: true},
+		{name: "listed", origins: []string{"https://app.example.com"}, host: "gw.example.com", site: "cross-site"},
+		{name: "listed, other scheme", origins: []string{"http://app.example.com"}, host: "gw.example.com", want: true},
+		{name: "star is no origin", origins: []string{"*"}, host: "gw.example.com", want: true},
+		{name: "null is never listed", origins: []string{"null"}, host: "gw.example.com", want: true},
+		{name: "empty", origins: []string{""}, host: "gw.example.com", want: true},
+		{name: "garbage", origins: []string{"://"}, host: "gw.example.com", want: true},
+		{name: "file", origins: []string{"file://gw.example.com"}, host: "gw.example.com", want: true},
+		{name: "two origins", origins: []string{"http://gw.example.com", "https://evil.example"}, host: "gw.example.com", want: true},
+		{name: "host changed by a proxy", origins: []string{"https://www.example.com"}, host: "gateway:8000", site: "same-origin"},
+		{name: "host changed by a proxy, sibling", origins: []string{"https://x.example.com"}, host: "gateway:8000", site: "same-site", want: true},
+		{name: "same host, other scheme, says the browser", origins: []string{"http://gw.example.com"}, host: "gw.example.com", site: "cross-site", want: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodGet, "/subscribe", http.NoBody)
+			r.Host = tt.host
+			for _, origin := range tt.origins {
+				r.Header.Add("Origin", origin)
+			}
+			if tt.site != "" {
+				r.Header.Set("Sec-Fetch-Site", tt.site)
+			}
+			if tt.tls {
+				r.TLS = &tls.ConnectionState{}
+			}
+			if got := ForeignOrigin(r, allowed); got != tt.want {
+				t.Errorf("ForeignOrigin = %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
