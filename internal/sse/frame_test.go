@@ -1,11 +1,10 @@
 package sse_test
 
 import (
+	"sse-gateway/internal/sse"
 	"strings"
 	"sync"
 	"testing"
-
-	"sse-gateway/internal/sse"
 )
 
 func TestAppendBlock_IsTheStandardsFormat(t *testing.T) {
@@ -99,10 +98,11 @@ func TestFrame_Raw(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			frame := sse.NewFrame(sse.AppendBlock(nil, tt.eventType, 0, []byte(tt.data)), "1-0")
-			if got := string(frame.Raw().Bytes()); got != tt.want {
+			raw := frame.Raw()
+			if got := string(raw.Bytes()); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
-			if frame.Raw() != frame.Raw() {
+			if frame.Raw() != raw {
 				t.Error("Raw is made again at each call")
 			}
 		})
