@@ -35,8 +35,7 @@ func refuse(detail string) error { return &TokenError{Detail: detail} }
 
 // Detail returns what may be shown of an error of Authenticate: never its cause.
 func Detail(err error) string {
-	var refused *TokenError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*TokenError](err); ok {
 		return refused.Detail
 	}
 	for _, known := range []error{ErrNoToken, ErrManyTokens, ErrKeysUnavailable} {

@@ -234,8 +234,7 @@ func (k *remoteKeys) fetch(ctx context.Context) ([]key, error) {
 	r.Header.Set("Accept", "application/jwk-set+json, application/json")
 	resp, err := k.client.Do(r)
 	if err != nil {
-		var inner *url.Error
-		if errors.As(err, &inner) {
+		if inner, ok := errors.AsType[*url.Error](err); ok {
 			err = inner.Err
 		}
 		return nil, fmt.Errorf("get the key set: %w", err)

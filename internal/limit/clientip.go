@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -81,8 +82,8 @@ func ClientIP(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	}
 	lines := r.Header.Values("X-Forwarded-For") // more than one line is one list, in order (RFC 9110, section 5.3)
 	hops := 0
-	for i := len(lines) - 1; i >= 0; i-- {
-		for rest, more := lines[i], true; more; hops++ {
+	for _, line := range slices.Backward(lines) {
+		for rest, more := line, true; more; hops++ {
 			var hop string
 			hop, rest, more = cutLast(rest)
 			addr := parseHop(hop)
