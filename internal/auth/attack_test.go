@@ -110,6 +110,7 @@ func TestJWT_ChecksClaims(t *testing.T) {
 			{"no issuer", jwt.MapClaims{"iss": nil}, "wrong issuer"},
 			{"wrong audience", jwt.MapClaims{"aud": "other"}, "wrong audience"},
 			{"empty audience", jwt.MapClaims{"aud": []string{""}}, "wrong audience"},
+			{"no audience in the list", jwt.MapClaims{"aud": []string{}}, "wrong audience"},
 			{"no audience", jwt.MapClaims{"aud": nil}, "wrong audience"},
 		} {
 			claims := with(good)

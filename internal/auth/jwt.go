@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -53,6 +54,23 @@ type JWT struct {
 // until ctx is done: a key set that is away then is no error, see Ready. Its error lists every fault of the options,
 // and names the variable, never its value.
 func NewJWT(ctx context.Context, o JWTOptions) (*JWT, error) {
+	j, err := prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	if j.remote != nil {
+		j.remote.start(ctx)
+	}
+	return j, nil
+}
+
+// Check returns the error that NewJWT would return, without asking for the key set.
+func (o JWTOptions) Check() error {
+	_, err := prepare(o)
+	return err
+}
+
+func prepare(o JWTOptions) (*JWT, error) {
 	if o.Cookie == "" {
 		o.Cookie = DefaultCookie
 	}
@@ -68,15 +86,11 @@ func NewJWT(ctx context.Context, o JWTOptions) (*JWT, error) {
 	if o.MaxAge < 0 {
 		faults = errors.Join(faults, errors.New("GATEWAY_JWT_MAX_AGE: less than zero"))
 	}
-	faults = errors.Join(faults, j.openKeys())
-	if faults != nil {
+	if faults = errors.Join(faults, j.openKeys()); faults != nil {
 		return nil, faults
 	}
 	j.parser = jwt.NewParser(jwt.WithValidMethods(j.keys.algorithms()), jwt.WithStrictDecoding(),
 		jwt.WithoutClaimsValidation()) // validate does that, with a leeway for each claim of its own
-	if j.remote != nil {
-		j.remote.start(ctx)
-	}
 	return j, nil
 }
 
@@ -214,19 +228,10 @@ func (j *JWT) validate(c *claims, now time.Time) error {
 		return refuse("the token is not valid yet")
 	case j.o.Issuer != "" && c.Issuer != j.o.Issuer:
 		return refuse("wrong issuer")
-	case len(j.o.Audience) > 0 && !overlap(c.Audience, j.o.Audience):
+	case len(j.o.Audience) > 0 && !slices.ContainsFunc(c.Audience, j.expects):
 		return refuse("wrong audience")
 	}
 	return nil
 }
 
-func overlap(a, b []string) bool {
-	for _, s := range a {
-		for _, t := range b {
-			if s == t && s != "" {
-				return true
-			}
-		}
-	}
-	return false
-}
+func (j *JWT) expects(audience string) bool { return slices.Contains(j.o.Audience, audience) }

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -168,6 +169,9 @@ func TestNewJWT_ListsEveryFault(t *testing.T) {
 			if err == nil {
 				t.Fatal("got no error")
 			}
+			if checked := tt.o.Check(); checked == nil || checked.Error() != err.Error() {
+				t.Errorf("Check says %v, NewJWT says %v", checked, err)
+			}
 			for _, want := range tt.want {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("error %q does not say %q", err, want)
@@ -177,6 +181,14 @@ func TestNewJWT_ListsEveryFault(t *testing.T) {
 				t.Errorf("error %q shows a secret", err)
 			}
 		})
+	}
+}
+
+func TestJWTOptions_CheckAsksForNothing(t *testing.T) {
+	s := &keyServer{}
+	o := JWTOptions{JWKSURL: "https://id.example.com/jwks.json", Client: &http.Client{Transport: s}}
+	if err := o.Check(); err != nil || s.count() != 0 {
+		t.Errorf("got error %v after asking %d times, want none without asking", err, s.count())
 	}
 }
 

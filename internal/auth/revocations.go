@@ -18,8 +18,12 @@ type Revocations struct {
 // sweepEvery bounds how often the set is searched for cuts that have outlived every token.
 const sweepEvery = time.Minute
 
-// NewRevocations returns an empty set. maxAge is the longest that a token lives (JWT_MAX_AGE).
+// NewRevocations returns an empty set. maxAge is the longest that a token lives (JWT_MAX_AGE; 0:
+// DefaultMaxAge).
 func NewRevocations(maxAge time.Duration) *Revocations {
+	if maxAge == 0 {
+		maxAge = DefaultMaxAge
+	}
 	return &Revocations{keep: maxAge + leeway, cuts: make(map[string]time.Time), swept: time.Now()}
 }
 
