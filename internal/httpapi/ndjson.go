@@ -1,0 +1,184 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"sse-gateway/internal/auth"
+	"sse-gateway/internal/fanout"
+)
+
+// errExpired: the token of a publisher who streams lines has expired meanwhile.
+var errExpired = &auth.TokenError{Detail: "the token has expired"}
+
+// publishLines takes NDJSON: one event a line, answered by one line each, for as long as the publisher likes. Whatever
+// has come by the time the events before it are published is published together; nothing waits for more to come.
+// A line that is wrong has an answer that says so, and the next one is taken.
+func (a *API) publishLines(w http.ResponseWriter, r *http.Request, from sender, key string) error {
+	control := http.NewResponseController(w)
+	_ = control.EnableFullDuplex() // HTTP/2 is so anyway
+	if r.Header.Get("Expect") != "" {
+		w.WriteHeader(http.StatusContinue) // the head of the answer comes before the body is read
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/x-ndjson")
+	h.Set("Cache-Control", "no-cache, no-transform")
+	h.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	if err := control.Flush(); err != nil {
+		return nil //nolint:nilerr // the client has gone: there is nobody to answer
+	}
+	reader := newLineReader(unpaced(r.Body), control, a.opts.MaxBodyBytes)
+	ctx, cancel := context.WithCancel(r.Context())
+	p := &linePublisher{api: a, from: from, key: key, ctx: ctx, send: context.WithoutCancel(ctx)}
+	var tasks sync.WaitGroup
+	tasks.Go(reader.run)
+	tasks.Go(func() { a.stopLines(ctx, cancel, reader, from.who.Expires) })
+	err := p.serve(w, control, reader)
+	cancel()
+	tasks.Wait()
+	if errors.Is(err, errLinesStopped) && expired(from.who, time.Now()) {
+		_, _ = w.Write(append(appendResult(nil, fanout.Result{Err: errExpired}), '\n'))
+	}
+	return nil
+}
+
+// stopLines ends the reading when the handler is done, the gateway drains, or the token expires.
+func (a *API) stopLines(ctx context.Context, cancel func(), reader *lineReader, expires time.Time) {
+	var expiry <-chan time.Time
+	if !expires.IsZero() {
+		timer := time.NewTimer(time.Until(expires))
+		defer timer.Stop()
+		expiry = timer.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-a.draining:
+	case <-expiry:
+	}
+	reader.stop()
+	cancel()
+}
+
+func expired(who auth.Identity, now time.Time) bool {
+	return !who.Expires.IsZero() && !now.Before(who.Expires)
+}
+
+// unpaced takes off the pace that is asked of other bodies: a publisher of lines may be silent between two of them.
+func unpaced(body io.ReadCloser) io.ReadCloser {
+	if paced, ok := body.(*pacedBody); ok {
+		return paced.ReadCloser
+	}
+	return body
+}
+
+// A linePublisher publishes the lines of one request.
+type linePublisher struct {
+	api  *API
+	from sender
+	key  string
+	ctx  context.Context //nolint:containedctx // of the request; ends the waiting for the rate
+	send context.Context //nolint:containedctx // not ended by the publisher's going away
+	read int             // lines so far, blank ones not counted
+	out  []byte          // the answers to be written
+}
+
+// A line is what became of one line.
+type line struct {
+	item item
+	err  error
+}
+
+// serve publishes and answers batch by batch, until the reader has ended or nobody takes the answers.
+func (p *linePublisher) serve(w io.Writer, control *http.ResponseController, reader *lineReader) error {
+	for {
+		batch, err := reader.take()
+		if err != nil {
+			return err
+		}
+		if err := p.publish(batch); err != nil {
+			return err
+		}
+		_ = control.SetWriteDeadline(time.Now().Add(answerTime))
+		if _, err := w.Write(p.out); err != nil {
+			return err
+		}
+		if err := control.Flush(); err != nil {
+			return err
+		}
+		p.out = p.out[:0]
+	}
+}
+
+// publish publishes the lines of a batch, in parts if they make very many events.
+func (p *linePublisher) publish(batch *lineBatch) error {
+	lines := make([]line, 0, len(batch.lines))
+	targets := 0
+	for i := range batch.lines {
+		text, tooLong := batch.line(i)
+		if !tooLong && len(bytes.TrimSpace(text)) == 0 {
+			continue
+		}
+		next := p.parse(text, tooLong)
+		lines = append(lines, next)
+		if targets += len(next.item.targets); targets > maxTargets {
+			if err := p.publishPart(lines); err != nil {
+				return err
+			}
+			lines, targets = lines[:0], 0
+		}
+	}
+	return p.publishPart(lines)
+}
+
+func (p *linePublisher) parse(text []byte, tooLong bool) line {
+	index := p.read
+	p.read++
+	if tooLong {
+		return line{err: tooLarge("line: larger than %d bytes", p.api.opts.MaxBodyBytes)}
+	}
+	items, array, err := parseBody(text, p.api.opts.MaxEventBytes)
+	switch {
+	case err != nil:
+		return line{err: err}
+	case array:
+		return line{err: invalid("line: must be an object, not array")}
+	}
+	items[0].inheritKey(p.key, true, index)
+	return line{item: items[0]}
+}
+
+// publishPart publishes the lines that can be, and appends the answers of all.
+func (p *linePublisher) publishPart(lines []line) error {
+	items := make([]item, 0, len(lines))
+	for _, l := range lines {
+		if l.err == nil {
+			items = append(items, l.item)
+		}
+	}
+	// A publisher of lines is held back, not refused: it would have to send them again.
+	if err := p.api.pace(p.ctx, p.from, countTargets(items)); err != nil {
+		return err
+	}
+	results := p.api.publishItems(p.send, p.from, items)
+	for _, l := range lines {
+		n := len(l.item.targets)
+		switch {
+		case l.err != nil:
+			p.api.metrics.reject(problemOf(l.err), 1)
+			p.out = appendResult(p.out, fanout.Result{Err: l.err})
+		case l.item.broadcast:
+			p.out = appendResults(p.out, results[:n])
+		default:
+			p.out = appendResult(p.out, results[0])
+		}
+		p.out = append(p.out, '\n')
+		results = results[n:]
+	}
+	return nil
+}
