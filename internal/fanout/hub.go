@@ -3,10 +3,16 @@
 package fanout
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"sse-gateway/internal/sse"
@@ -34,13 +40,167 @@ func Inbox(user string) string { return "@" + user }
 
 // Options are the limits and times of a Hub. The zero value of a field means its default in brackets.
 type Options struct {
-	HistoryTTL  time.Duration // how long a topic's events are kept after its last [1h]
-	QueueEvents int           // bound of what is held for one subscription that joins or replays [1024]
+	HistoryTTL  time.Duration // how long a topic's events are kept after its last; as the broker has it [1h]
+	QueueEvents int           // bound of a stream's pending events; replay pushes half of it at once [1024]
 	QueueBytes  int           // the same in bytes [256 KiB]
-	Timeout     time.Duration // of one read from the broker [2s]
-	Canary      time.Duration // interval; a Pub/Sub connection silent for 3 of them is replaced [1s]
-	Linger      time.Duration // from the last local subscription of a topic to its UNSUBSCRIBE [5s]
+	Timeout     time.Duration // how long a join waits for the broker [2s]
+	Canary      time.Duration // between two marks; a Pub/Sub connection silent for 3 of them is replaced [1s]
+	Linger      time.Duration // from a topic's last local subscription to its UNSUBSCRIBE [5s]
 	Log         *slog.Logger  // [discards]
+}
+
+func (o Options) withDefaults() Options {
+	o.HistoryTTL = cmp.Or(o.HistoryTTL, time.Hour)
+	o.QueueEvents = cmp.Or(o.QueueEvents, 1024)
+	o.QueueBytes = cmp.Or(o.QueueBytes, 256<<10)
+	o.Timeout = cmp.Or(o.Timeout, 2*time.Second)
+	o.Canary = cmp.Or(o.Canary, time.Second)
+	o.Linger = cmp.Or(o.Linger, 5*time.Second)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// retention is K: how long the broker keeps a topic's last id, which outlives the topic's events.
+func (o Options) retention() time.Duration { return retention(o.HistoryTTL) }
+
+func retention(historyTTL time.Duration) time.Duration { return max(24*time.Hour, 2*historyTTL) }
+
+// closeTTL is how long a close holds: a little longer than the history that it ends.
+func closeTTL(historyTTL time.Duration) time.Duration { return historyTTL + time.Minute }
+
+// keyTTL is how long an idempotency key is known.
+const keyTTL = 5 * time.Minute
+
+// A Hub joins local subscriptions to the broker: one per replica. It owns a goroutine per partition and one more per Pub/Sub
+// connection.
+type Hub struct {
+	broker     Broker
+	opts       Options
+	partitions []*partition
+	comment    *sse.Frame // the heartbeat of a stream whose position has not moved
+	questions  questions
+	stop       context.CancelFunc
+	running    sync.WaitGroup
+}
+
+// NewHub starts a hub on a broker, which it closes in the end.
+func NewHub(broker Broker, opts Options) *Hub {
+	ctx, stop := context.WithCancel(context.Background())
+	h := &Hub{broker: broker, opts: opts.withDefaults(), comment: sse.NewPing(""), stop: stop}
+	for i := range broker.Partitions() {
+		p := newPartition(i, broker, h.opts, h.control)
+		h.partitions = append(h.partitions, p)
+		h.running.Go(func() { p.run(ctx) })
+	}
+	return h
+}
+
+// Close ends the hub and waits for its goroutines. Subscriptions get nothing any more.
+func (h *Hub) Close() error {
+	h.stop()
+	h.running.Wait()
+	if err := h.broker.Close(); err != nil {
+		return fmt.Errorf("close the event store: %w", err)
+	}
+	return nil
+}
+
+// Ready tells whether every partition is connected and up to date: nil, or what is not.
+func (h *Hub) Ready() error {
+	for _, p := range h.partitions {
+		if !p.isLive() {
+			return fmt.Errorf("%w: partition %d is not connected or catching up", ErrUnavailable, p.index)
+		}
+	}
+	return nil
+}
+
+// partition is where a topic lives.
+func (h *Hub) partition(topic string) *partition {
+	return h.partitions[partitionOf(topic, len(h.partitions))]
+}
+
+// partitionOf spreads topics over n partitions, a power of two.
+func partitionOf(topic string, n int) int {
+	if n == 1 {
+		return 0
+	}
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(topic))
+	return int(hash.Sum32()) & (n - 1)
+}
+
+// Publish publishes events, and answers one Result each, in order. Events of one partition are published in order.
+func (h *Hub) Publish(ctx context.Context, pubs []Publication) []Result {
+	ops := make([]Op, len(pubs))
+	for i := range pubs {
+		ops[i] = pubs[i].op()
+	}
+	return h.publish(ctx, ops)
+}
+
+// op encodes the event, once for all replicas.
+func (pub *Publication) op() Op {
+	envelope := sse.Envelope{Topic: pub.Topic, Data: pub.Data, From: pub.From}
+	if user, personal := strings.CutPrefix(pub.Topic, "@"); personal {
+		envelope.Topic, envelope.User = "", user
+	}
+	size := len(pub.Topic) + len(pub.Data) + len(pub.From) + 96
+	block := sse.AppendBlock(make([]byte, 0, size), cmp.Or(pub.Type, "message"), pub.Retry, envelope.Append(make([]byte, 0, size)))
+	op := Op{Topic: pub.Topic, Block: block}
+	if pub.Key != "" {
+		op.Key = strconv.Quote(pub.Publisher) + strconv.Quote(pub.Topic) + pub.Key
+	}
+	return op
+}
+
+// CloseTopic publishes the topic's last event. A topic that is closed already stays as it is: the id is that of its close.
+func (h *Hub) CloseTopic(ctx context.Context, topic string) (ID, error) {
+	data := sse.Envelope{Topic: topic, Data: json.RawMessage("null")}.Append(nil)
+	result := h.publish(ctx, []Op{{Topic: topic, Close: true, Block: sse.AppendBlock(nil, "close", 0, data)}})[0]
+	return result.ID, result.Err
+}
+
+func (h *Hub) publish(ctx context.Context, ops []Op) []Result {
+	if len(h.partitions) == 1 {
+		return h.partitions[0].publish(ctx, ops)
+	}
+	results := make([]Result, len(ops))
+	places := make(map[*partition][]int)
+	for i := range ops {
+		p := h.partition(ops[i].Topic)
+		places[p] = append(places[p], i)
+	}
+	var all sync.WaitGroup
+	for p, at := range places {
+		all.Go(func() {
+			mine := make([]Op, len(at))
+			for i, place := range at {
+				mine[i] = ops[place]
+			}
+			for i, result := range p.publish(ctx, mine) {
+				results[at[i]] = result
+			}
+		})
+	}
+	all.Wait()
+	return results
+}
+
+func (p *partition) publish(ctx context.Context, ops []Op) []Result {
+	floor := p.floor()
+	for i := range ops {
+		ops[i].Floor = floor
+	}
+	results := p.broker.Publish(ctx, p.index, ops)
+	var newest ID
+	for _, result := range results {
+		newest = maxID(newest, result.ID)
+	}
+	p.saw(newest)
+	return results
 }
 
 // Publication is one event to publish. Its fields have been checked by the caller.

@@ -74,12 +74,23 @@ func (id ID) Minus(d time.Duration) ID {
 	return ID{MS: id.MS - back}
 }
 
-// Next is the smallest id above id.
-func (id ID) Next() ID {
+// next is the smallest id above id.
+func (id ID) next() ID {
 	if id.Seq == 1<<64-1 {
 		return ID{MS: id.MS + 1}
 	}
 	return ID{MS: id.MS, Seq: id.Seq + 1}
+}
+
+// before is the largest id below id.
+func (id ID) before() ID {
+	switch {
+	case id.Seq > 0:
+		return ID{MS: id.MS, Seq: id.Seq - 1}
+	case id.MS > 0:
+		return ID{MS: id.MS - 1, Seq: 1<<64 - 1}
+	}
+	return ID{}
 }
 
 func maxID(a, b ID) ID {

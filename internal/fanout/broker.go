@@ -1,0 +1,108 @@
+package fanout
+
+import (
+	"context"
+
+	"sse-gateway/internal/sse"
+)
+
+// A Broker carries the events between replicas and stores the recent past, in one or more partitions. Ids strictly
+// increase over all topics of a partition. Its methods may be called from any goroutine, and bound the time they take.
+type Broker interface {
+	// Partitions is the number of partitions, a power of two.
+	Partitions() int
+	// Open opens a Pub/Sub connection of one partition, already subscribed to this replica's marks and to the
+	// partition's births and control messages.
+	Open(ctx context.Context, part int) (Feed, error)
+	// Publish executes ops in order and answers one Result each. Nothing is retried.
+	Publish(ctx context.Context, part int, ops []Op) []Result
+	// Mark sends a Mark to this replica's own feed. The mark's Head is the last id given out: every event up to
+	// it has been sent to the feed before the mark. If the clock is behind floor, or lost, or if the caller proves with
+	// rebirth (its last known Born) that events were lost, the partition is born again first (see Mark.Born).
+	Mark(ctx context.Context, part int, seq uint64, floor, rebirth ID) error
+	// Read reads the ends of topics' histories. The last id of each topic is read before its entries.
+	Read(ctx context.Context, part int, reads []Read) ([]Tail, error)
+	// Send sends a control message to one replica, or to all for an empty name. It returns how many get it.
+	Send(ctx context.Context, to string, payload []byte) (int, error)
+	// Replica is the name of this replica.
+	Replica() string
+	Close() error
+}
+
+// A Feed is one Pub/Sub connection. Events of a partition arrive in id order.
+type Feed interface {
+	// Subscribe and Unsubscribe send one command for all topics; a Message of kind messageAck follows for each
+	// topic subscribed. They must not be called concurrently.
+	Subscribe(ctx context.Context, topics []string) error
+	Unsubscribe(ctx context.Context, topics []string) error
+	// Receive appends the next messages to buf; it blocks until there is one. After an error the feed is dead.
+	Receive(buf []Message) ([]Message, error)
+	// Close wakes Receive.
+	Close() error
+}
+
+// Message is what a Feed delivers.
+type Message struct {
+	Kind    MessageKind
+	Topic   string // MessageEvent, MessageAck
+	Entry   Entry  // MessageEvent
+	Mark    Mark   // MessageMark; of MessageBirth only Born
+	Payload []byte // MessageControl
+}
+
+// MessageKind tells the kinds of Message apart.
+type MessageKind uint8
+
+// What a Feed delivers.
+const (
+	MessageEvent   MessageKind = iota // an event was published
+	MessageAck                        // a SUBSCRIBE took effect
+	MessageMark                       // this replica's own mark came back
+	MessageBirth                      // the partition has been born again
+	MessageControl                    // a control message
+)
+
+// A Mark tells where a partition stands.
+type Mark struct {
+	Seq  uint64 // as given to Broker.Mark
+	Head ID     // every event up to it has been delivered before the mark
+	Born ID     // the id since which the partition's data is known to be whole
+}
+
+// Entry is an event with its place in its topic.
+type Entry struct {
+	ID    ID
+	Prev  ID // the topic's event before it; without one an id that no event lies between
+	Close bool
+	Frame *sse.Frame
+}
+
+// Op is one publish: an event, or the close of a topic.
+type Op struct {
+	Topic string
+	Block []byte // as sse.AppendBlock makes it
+	Key   string // idempotency, already scoped; empty: none
+	Close bool
+	Floor ID // the id given out must be above it
+}
+
+// Read asks for the end of one topic's history.
+type Read struct {
+	Topic string
+	After ID
+	// Limit is how many entries to read, oldest first from After. 0: only Last and Closed.
+	Limit int
+	// Before turns the read round if it is not zero: the Limit newest entries in (After, Before], returned
+	// oldest first, and then the first entry beyond Before, if there is one.
+	Before ID
+	Count  bool // ask for Kept too
+}
+
+// Tail is the answer to a Read.
+type Tail struct {
+	Last    ID      // the topic's last id; zero if not known (any more)
+	Closed  ID      // of the close event; zero: open
+	Kept    int     // events kept, if asked for
+	Entries []Entry // as asked for
+	Beyond  *Entry  // with Before: the first entry beyond it
+}

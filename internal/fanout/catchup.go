@@ -1,0 +1,184 @@
+package fanout
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// catchPage is how many events of one topic a catch-up reads at once.
+const catchPage = 64
+
+// catchUp dispatches what the connection did not bring, from the chain of each topic to the mark that has come back,
+// then what has waited behind it, and goes live.
+func (p *partition) catchUp(ctx context.Context) error {
+	p.mu.Lock()
+	mark, born := p.catchTo, p.born
+	var topics []*topic
+	for _, t := range p.topics {
+		if t.open {
+			topics = append(topics, t)
+		}
+	}
+	p.mu.Unlock()
+
+	if born.Less(mark.Born) && len(topics) > 0 {
+		if err := p.readThrough(ctx, topics, minID(mark.Born, mark.Head).before()); err != nil {
+			return err
+		}
+	}
+	p.mu.Lock()
+	p.birthLocked(mark.Born)
+	p.mu.Unlock()
+	if err := p.readThrough(ctx, topics, mark.Head); err != nil {
+		return err
+	}
+	p.heard.Store(time.Now().UnixNano())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.releaseLocked(mark)
+	return nil
+}
+
+// releaseLocked goes live with what came after the mark, or starts over where that has been dropped.
+func (p *partition) releaseLocked(mark Mark) {
+	if p.state != catching {
+		return
+	}
+	p.watermark = maxID(p.watermark, mark.Head)
+	if p.overflow {
+		p.restartLocked()
+		return
+	}
+	backlog := p.backlog
+	p.backlog, p.held = nil, 0
+	p.setStateLocked(live)
+	p.openLocked(mark.Seq)
+	for i := range backlog {
+		if p.state != live {
+			return // it broke again: the next catch-up reads the rest
+		}
+		p.takeLocked(&backlog[i])
+	}
+}
+
+// readThrough dispatches everything up to end that has not been.
+func (p *partition) readThrough(ctx context.Context, topics []*topic, end ID) error {
+	readers, err := p.behind(ctx, topics, end)
+	if err != nil {
+		return fmt.Errorf("catch up to %s: %w", end, err)
+	}
+	if len(readers) == 0 {
+		return nil
+	}
+	m := merge{broker: p.broker, part: p.index, readers: readers, end: end, keep: p.keepFrom, limit: catchPage}
+	for bound := (ID{}); bound != end; {
+		var items []item
+		if items, bound, err = m.next(ctx); err != nil {
+			return fmt.Errorf("catch up to %s: %w", end, err)
+		}
+		p.mu.Lock()
+		for i := range items {
+			if it := &items[i]; it.gap {
+				p.missingLocked(it, sharesID(items, i))
+			} else {
+				p.caughtLocked(it.from.t, it.entry)
+			}
+		}
+		p.watermark = maxID(p.watermark, bound)
+		p.mu.Unlock()
+	}
+	return nil
+}
+
+// keepFrom is the id that no event without a kept last id is above, as seen from end.
+func (p *partition) keepFrom(end ID) ID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maxID(p.born, end.Minus(p.opts.retention()))
+}
+
+// behind asks for the topics' last ids and returns readers for those that have more than was dispatched.
+func (p *partition) behind(ctx context.Context, topics []*topic, end ID) ([]*reader, error) {
+	var readers []*reader
+	for start := 0; start < len(topics); start += subscribeBatch {
+		batch := topics[start:min(start+subscribeBatch, len(topics))]
+		tails, err := p.broker.Read(ctx, p.index, lastReads(batch))
+		if err != nil {
+			return nil, fmt.Errorf("read the last ids of %d topics: %w", len(batch), err)
+		}
+		p.mu.Lock()
+		for i, t := range batch {
+			switch last := tails[i].Last; {
+			case t.chain.Less(last) || (last.IsZero() && t.chain.Less(end)):
+				readers = append(readers, &reader{topic: t.name, t: t, has: t.chain})
+			case t.exact && last.Less(t.chain) && !last.IsZero():
+				p.log.Warn("the event store has lost an event", "topic", t.name, "event_id", t.chain.String())
+				t.exact, p.lost = false, true
+			}
+		}
+		p.mu.Unlock()
+	}
+	return readers, nil
+}
+
+// caughtLocked dispatches one event of the catch-up.
+func (p *partition) caughtLocked(t *topic, e Entry) {
+	if t.exact && e.Prev.Less(t.chain) {
+		p.lost = true
+	}
+	p.deliverLocked(t, e)
+}
+
+// missingLocked tells every live subscription of the topic that events up to the item's id can't be read any more.
+func (p *partition) missingLocked(it *item, shared bool) {
+	t := it.from.t
+	p.logSize -= t.bytes
+	t.reset(it.id, true)
+	t.chain, t.exact = it.id, false
+	for _, pt := range t.parts {
+		if pt.live {
+			pt.pushGap(it, shared)
+			pt.finishLocked()
+		}
+	}
+}
+
+// sharesID tells whether another item at i's side has its id. Then a gap goes without it: whoever is cut off between
+// the two must be told again, or get the event.
+func sharesID(items []item, i int) bool {
+	return (i > 0 && items[i-1].id == items[i].id) || (i+1 < len(items) && items[i+1].id == items[i].id)
+}
+
+// birthLocked takes note that the broker lost events before born: every topic of every stream has a gap there, since
+// nobody can tell any more what was lost.
+func (p *partition) birthLocked(born ID) {
+	if !p.born.Less(born) {
+		return
+	}
+	first := p.born.IsZero()
+	p.born = born
+	p.seen = maxID(p.seen, born)
+	if first {
+		return
+	}
+	p.log.Warn("the event store has lost events; every stream is told a gap", "event_id", born.String())
+	at := maxID(born, p.watermark)
+	told := make(map[*part]bool)
+	for _, t := range p.topics {
+		for _, pt := range t.parts {
+			if pt.live && !told[pt] {
+				told[pt] = true
+				pt.pushAllGaps(at)
+				pt.finishLocked()
+			}
+		}
+	}
+	for _, t := range p.topics {
+		if t.open {
+			p.logSize -= t.bytes
+			t.start(at)
+		}
+	}
+	p.watermark = at
+}

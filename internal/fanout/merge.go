@@ -1,0 +1,138 @@
+package fanout
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// A reader reads one topic's history, a page at a time, and finds the gaps in it.
+type reader struct {
+	topic string
+	t     *topic // of a replica's catch-up
+	has   ID     // every event of the topic up to it has been read, or is told missing
+	// known: no gap is told up to it (the stream did not ask for what was before).
+	known ID
+	items []item // read, not yet handed out
+	done  bool   // nothing is left up to the merge's end
+}
+
+// An item is one event of a merged history, or a gap in one topic.
+type item struct {
+	id     ID
+	topic  string
+	from   *reader // unless from a topic's log
+	entry  Entry   // unless gap
+	gap    bool
+	after  ID // gap: something after it may be missing
+	oldest ID // gap: the oldest event kept after the gap; zero: none
+}
+
+// A merge reads topics of one partition up to an id, merged in id order. The end of a full page bounds what is handed out:
+// above it there may be smaller ids that have not been read.
+type merge struct {
+	broker  Broker
+	part    int
+	readers []*reader
+	end     ID          // nothing above it is handed out
+	keep    func(ID) ID // the id that an expired last id cannot be above, as seen from end
+	limit   int
+}
+
+// next returns the next items, in id order, and the id up to which the history is complete with them; that is end when
+// there is nothing more.
+func (m *merge) next(ctx context.Context) ([]item, ID, error) {
+	if err := m.refill(ctx); err != nil {
+		return nil, ID{}, err
+	}
+	bound := m.end
+	for _, r := range m.readers {
+		if !r.done {
+			bound = minID(bound, r.items[len(r.items)-1].id)
+		}
+	}
+	var items []item
+	for _, r := range m.readers {
+		n := 0
+		for n < len(r.items) && !bound.Less(r.items[n].id) {
+			n++
+		}
+		items = append(items, r.items[:n]...)
+		r.items = r.items[n:]
+	}
+	sortItems(items)
+	return items, bound, nil
+}
+
+// sortItems puts items in id order, a gap before an event of the same id.
+func sortItems(items []item) {
+	slices.SortStableFunc(items, func(a, b item) int {
+		switch {
+		case a.id.Less(b.id) || (a.id == b.id && a.gap && !b.gap):
+			return -1
+		case b.id.Less(a.id) || (a.id == b.id && b.gap && !a.gap):
+			return 1
+		}
+		return 0
+	})
+}
+
+// refill reads the next page of every topic that has nothing left in hand.
+func (m *merge) refill(ctx context.Context) error {
+	var reads []Read
+	var empty []*reader
+	for _, r := range m.readers {
+		if !r.done && len(r.items) == 0 {
+			reads = append(reads, Read{Topic: r.topic, After: r.has, Limit: m.limit})
+			empty = append(empty, r)
+		}
+	}
+	if len(reads) == 0 {
+		return nil
+	}
+	for start := 0; start < len(reads); start += subscribeBatch {
+		stop := min(start+subscribeBatch, len(reads))
+		tails, err := m.broker.Read(ctx, m.part, reads[start:stop])
+		if err != nil {
+			return fmt.Errorf("read the history of %d topics: %w", stop-start, err)
+		}
+		for i, tail := range tails {
+			m.take(empty[start+i], tail)
+		}
+	}
+	return nil
+}
+
+// take adds a page to a reader. An event whose predecessor is later than what the reader has proves that something
+// between was trimmed; also the first event beyond the end, which is not handed out.
+func (m *merge) take(r *reader, tail Tail) {
+	for _, e := range tail.Entries {
+		r.gap(minID(e.Prev, m.end), e.ID)
+		if m.end.Less(e.ID) {
+			r.done = true
+			return
+		}
+		r.items = append(r.items, item{id: e.ID, topic: r.topic, from: r, entry: e})
+		r.has, r.known = e.ID, ID{}
+	}
+	if len(tail.Entries) == m.limit {
+		return
+	}
+	r.done = true
+	if len(tail.Entries) > 0 {
+		return
+	}
+	last := tail.Last
+	if last.IsZero() {
+		last = m.keep(m.end)
+	}
+	r.gap(minID(last, m.end), ID{})
+}
+
+// gap notes that nothing between what the reader has and id can be read any more, if that is so.
+func (r *reader) gap(id, oldest ID) {
+	if maxID(r.has, r.known).Less(id) {
+		r.items = append(r.items, item{id: id, topic: r.topic, from: r, gap: true, after: r.has, oldest: oldest})
+		r.has = id
+	}
+}

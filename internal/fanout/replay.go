@@ -1,0 +1,381 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"sse-gateway/internal/sse"
+)
+
+const (
+	// fillEvents and fillBack: a replay reads at most so many events into a topic's log, and somewhat older ones than
+	// it needs itself, since the streams of a lost replica come back one after the other, each with its own position.
+	fillEvents = 256
+	fillBack   = 5 * time.Second
+	// deepEvents is how many events a replay that leaves the logs behind holds at once, over all its topics.
+	deepEvents = 512
+	retryPause = 200 * time.Millisecond
+)
+
+var errLeft = errors.New("the subscription has been left")
+
+// Deliver gives the stream what it missed since its start, then leaves it live: from then on events are pushed as they
+// are dispatched. It returns when the stream is live, or with an error when the stream has ended or ctx is done. While
+// the broker is away it waits.
+func (s *Subscription) Deliver(ctx context.Context, sink Sink) error {
+	s.mu.Lock()
+	s.sink = sink
+	cut := s.cut
+	s.mu.Unlock()
+	if cut {
+		return ErrCut
+	}
+	for _, pt := range s.parts {
+		if err := pt.replay(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replay brings one part to the present. The topics' logs serve what they hold; what is below them is read into them,
+// once for all who need it; and a part too far back for that reads the broker's history page by page first.
+func (pt *part) replay(ctx context.Context) error {
+	deep := pt.sub.start.kind == startAll
+	for {
+		if deep {
+			if err := pt.readDeep(ctx); err != nil {
+				return err
+			}
+		}
+		if err := pt.sub.sink.WaitRoom(ctx); err != nil {
+			return err
+		}
+		step, low := pt.p.step(pt)
+		switch step {
+		case stepLive:
+			return nil
+		case stepLeft:
+			return errLeft
+		case stepLow:
+			var err error
+			if deep, err = pt.p.fill(ctx, low, pt.pos); err != nil {
+				if err := pause(ctx); err != nil {
+					return err
+				}
+			}
+		default:
+			deep = step == stepDeep
+		}
+	}
+}
+
+// pause waits before a read is tried again.
+func pause(ctx context.Context) error {
+	select {
+	case <-time.After(retryPause):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// step is what one step of a replay came to.
+type step uint8
+
+const (
+	stepMore step = iota // some was pushed; there is more
+	stepLive             // all was pushed, and the part is live
+	stepLow              // topics' logs do not reach down to the part's position
+	stepDeep             // the part is at a position that logs never reach
+	stepLeft             // the subscription has been left
+)
+
+// step pushes the next events from the topics' logs, as many as half a queue takes. When nothing is left the part is
+// live at once, under the same lock: there is no seam.
+func (p *partition) step(pt *part) (step, []*topic) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if pt.left {
+		return stepLeft, nil
+	}
+	if pt.lost {
+		pt.pushAllGaps(p.watermark)
+	}
+	if pt.pos.Less(p.born) {
+		return stepDeep, nil
+	}
+	var low []*topic
+	for _, m := range pt.topics {
+		if !m.topic.covers(pt.pos) {
+			low = append(low, m.topic)
+		}
+	}
+	if low != nil {
+		return stepLow, low
+	}
+	limit := max(p.opts.QueueEvents/2, 1)
+	items := pt.logged(limit)
+	if n := pt.push(items, limit); n < len(items) || n == limit {
+		return stepMore, nil
+	}
+	pt.live = true
+	pt.finishLocked()
+	return stepLive, nil
+}
+
+// logged collects what the logs hold above the part's position, in id order: at least the first limit items.
+func (pt *part) logged(limit int) []item {
+	var items []item
+	for _, m := range pt.topics {
+		t := m.topic
+		if pt.pos.Less(t.from) {
+			items = append(items, item{id: t.from, topic: t.name, gap: true, after: pt.pos, oldest: t.oldest()})
+		}
+		events := t.after(pt.pos)
+		for _, e := range events[:min(len(events), limit)] {
+			items = append(items, item{id: e.ID, topic: t.name, entry: e})
+		}
+	}
+	if len(pt.topics) > 1 {
+		sortItems(items)
+	}
+	return items
+}
+
+// push pushes items until half of the queue's bounds is filled, at least one, and returns how many.
+func (pt *part) push(items []item, limit int) int {
+	size := 0
+	for i := range items {
+		it := &items[i]
+		if it.gap {
+			size += len(it.topic) + 128
+		} else {
+			size += it.entry.Frame.Len()
+		}
+		if i >= limit || (i > 0 && size > pt.p.opts.QueueBytes/2) {
+			return i
+		}
+		if it.gap {
+			pt.pushGap(it, sharesID(items, i))
+		} else {
+			pt.pushEvent(it.entry)
+		}
+	}
+	return len(items)
+}
+
+// readDeep reads the broker's history from the part's position up to the watermark.
+func (pt *part) readDeep(ctx context.Context) error {
+	p := pt.p
+	p.mu.Lock()
+	end, born := p.watermark, p.born
+	topics := pt.topics
+	p.mu.Unlock()
+	m := &merge{broker: p.broker, part: p.index, end: end, keep: p.keepFrom, limit: max(deepEvents/max(len(topics), 1), 8)}
+	for _, t := range topics {
+		m.readers = append(m.readers, &reader{topic: t.topic.name, has: pt.pos, known: pt.untold(born)})
+	}
+	if pt.pos.Less(born) && pt.untold(born).IsZero() {
+		// The stream crosses the birth: what is left from before it, then a gap in every topic.
+		m.end = born.before()
+		if err := pt.drain(ctx, m); err != nil {
+			return err
+		}
+		p.mu.Lock()
+		pt.pushAllGaps(born)
+		p.mu.Unlock()
+		return nil
+	}
+	return pt.drain(ctx, m)
+}
+
+// untold is the id up to which a first visit is told no gap: it asked for what there is.
+func (pt *part) untold(born ID) ID {
+	switch {
+	case pt.sub.start.kind == startAll && pt.pos.IsZero():
+		return ID{MS: 1<<64 - 1}
+	case pt.sub.start.kind == startTime && pt.pos == pt.sub.start.at:
+		return maxID(born, pt.pos)
+	}
+	return ID{}
+}
+
+// drain pushes a merge to its end, at the client's pace.
+func (pt *part) drain(ctx context.Context, m *merge) error {
+	for {
+		items, bound, err := m.next(ctx)
+		if err != nil {
+			if err := pause(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		for len(items) > 0 {
+			if err := pt.sub.sink.WaitRoom(ctx); err != nil {
+				return err
+			}
+			items = items[pt.push(items, max(pt.p.opts.QueueEvents/2, 1)):]
+		}
+		unlock := pt.sub.order()
+		pt.pos = maxID(pt.pos, bound)
+		unlock()
+		if bound == m.end {
+			return nil
+		}
+	}
+}
+
+// fill reads what is between pos and the logs of topics into the logs. Who comes while a topic is being read waits for
+// that read. It reports true for a part that is too far back for the logs.
+func (p *partition) fill(ctx context.Context, topics []*topic, pos ID) (deep bool, err error) {
+	var mine []*topic
+	var reads []Read
+	var others []chan struct{}
+	p.mu.Lock()
+	born := p.born
+	for _, t := range topics {
+		if t.filling != nil {
+			others = append(others, t.filling)
+			continue
+		}
+		t.filling = make(chan struct{})
+		mine = append(mine, t)
+		reads = append(reads, Read{Topic: t.name, After: maxID(pos.Minus(fillBack), minID(born, pos)), Before: t.from, Limit: fillEvents})
+	}
+	p.mu.Unlock()
+	if len(mine) > 0 {
+		var tails []Tail
+		tails, err = p.broker.Read(ctx, p.index, reads)
+		deep = p.filled(mine, reads, tails, pos, born, err)
+	}
+	for _, other := range others {
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	return deep, err
+}
+
+// filled puts what was read into the logs, and frees who waited for it.
+func (p *partition) filled(topics []*topic, reads []Read, tails []Tail, pos, born ID, err error) (deep bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, t := range topics {
+		close(t.filling)
+		t.filling = nil
+		if err != nil || p.born != born {
+			continue
+		}
+		if t.from != reads[i].Before {
+			deep = deep || !t.covers(pos) // the log moves on faster than it can be filled
+			continue
+		}
+		before := t.bytes
+		t.extend(reads[i], tails[i], p.opts.retention(), born)
+		p.logSize += t.bytes - before
+		deep = deep || (len(tails[i].Entries) > 0 && !t.covers(pos))
+	}
+	return deep
+}
+
+// extend takes the answer to a read of what is below the log.
+func (t *topic) extend(read Read, tail Tail, retention time.Duration, born ID) {
+	older := tail.Entries
+	if len(older) > 0 {
+		bottom := older[0].Prev
+		t.prepend(older, bottom, len(older) < read.Limit && read.After.Less(bottom))
+		return
+	}
+	// Nothing is kept below the log: the predecessor of what follows, or the last id, tells since when.
+	var last ID
+	switch {
+	case len(t.log) > 0:
+		last = t.log[0].Prev
+	case tail.Beyond != nil:
+		last = tail.Beyond.Prev
+	case t.from.Less(tail.Last):
+		return // an event is on its way here; its predecessor will tell
+	case !tail.Last.IsZero():
+		last = tail.Last
+	default:
+		last = maxID(born, t.from.Minus(retention))
+	}
+	t.from = minID(last, t.from)
+	t.trimmed = read.After.Less(t.from)
+}
+
+// Beat pushes a heartbeat: a comment and, when more than the stream's last event has been dispatched, the new position.
+// A client that does not take over the id of an empty block is told its position by an event from time to time.
+func (s *Subscription) Beat() {
+	s.mu.Lock()
+	sink := s.sink
+	s.mu.Unlock()
+	if sink == nil {
+		return
+	}
+	if len(s.hub.partitions) == 1 {
+		s.parts[0].beat(sink)
+		return
+	}
+	moved, quiet := false, false
+	for _, pt := range s.parts {
+		m, q := pt.advance()
+		moved, quiet = moved || m, quiet || q
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case quiet:
+		sink.Push(positionFrame(s.positionLocked()))
+	case moved:
+		sink.Push(sse.NewPing(s.positionLocked()))
+	default:
+		sink.Push(s.hub.comment)
+	}
+}
+
+// beat is the heartbeat of a stream with one partition. Its frame is shared by all that are at the watermark.
+func (pt *part) beat(sink Sink) {
+	p := pt.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	moved, quiet := pt.advanceLocked()
+	switch {
+	case quiet:
+		sink.Push(positionFrame(pt.pos.String()))
+	case !moved:
+		sink.Push(pt.sub.hub.comment)
+	default:
+		if p.ping == nil || p.pingAt != p.watermark {
+			p.ping, p.pingAt = sse.NewPing(p.watermark.String()), p.watermark
+		}
+		sink.Push(p.ping)
+	}
+}
+
+func (pt *part) advance() (moved, quiet bool) {
+	pt.p.mu.Lock()
+	defer pt.p.mu.Unlock()
+	defer pt.sub.order()()
+	return pt.advanceLocked()
+}
+
+// advanceLocked moves a live part's position to the watermark. quiet: it is long since the client was told an event.
+func (pt *part) advanceLocked() (moved, quiet bool) {
+	if !pt.live || !pt.pos.Less(pt.p.watermark) {
+		return false, false
+	}
+	pt.pos = pt.p.watermark
+	if quiet = pt.pos.MS > pt.spoke+uint64(pt.p.opts.retention().Milliseconds()/4); quiet {
+		pt.spoke = pt.pos.MS
+	}
+	return true, quiet
+}
+
+func positionFrame(id string) *sse.Frame {
+	return sse.NewFrame(sse.AppendBlock(nil, "position", 0, []byte(`{"id":"`+id+`"}`)), id)
+}

@@ -1,0 +1,351 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	subscribeBatch = 1000 // topics in one SUBSCRIBE or one read
+	auditBatch     = 64   // topics that one beat compares with the broker
+	deafBeats      = 3    // a connection that was silent for so many beats is replaced
+	pauseMin       = 50 * time.Millisecond
+	pauseMax       = time.Second
+)
+
+// errDeaf: the connection looks open and delivers nothing, not even this replica's own marks.
+var errDeaf = errors.New("the Pub/Sub connection is deaf: its marks did not come back")
+
+// run keeps one Pub/Sub connection open until ctx is done.
+func (p *partition) run(ctx context.Context) {
+	pause := pauseMin
+	for ctx.Err() == nil {
+		wasLive, err := p.session(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if wasLive {
+			pause = pauseMin
+		}
+		p.log.Warn("no connection to the event store, trying again", "err", err, "pause", pause)
+		select {
+		case <-time.After(pause/2 + rand.N(pause)):
+		case <-ctx.Done():
+		}
+		pause = min(2*pause, pauseMax)
+	}
+	p.mu.Lock()
+	p.setStateLocked(away)
+	p.mu.Unlock()
+}
+
+// session runs one connection to its end. It reports whether events were dispatched from it.
+func (p *partition) session(ctx context.Context) (wasLive bool, err error) {
+	feed, err := p.broker.Open(ctx, p.index)
+	if err != nil {
+		return false, fmt.Errorf("open the Pub/Sub connection: %w", err)
+	}
+	generation := p.begin()
+	var receiveErr error
+	failed := make(chan struct{})
+	go func() {
+		defer close(failed)
+		receiveErr = p.receiveAll(feed, generation)
+	}()
+	defer func() {
+		p.end(generation)
+		_ = feed.Close()
+		<-failed
+	}()
+
+	beat := time.NewTicker(p.opts.Canary)
+	defer beat.Stop()
+	for {
+		if err := p.work(ctx, feed); err != nil {
+			return wasLive, err
+		}
+		select {
+		case <-p.wake:
+		case <-beat.C:
+			if silence := time.Since(time.Unix(0, p.heard.Load())); silence > deafBeats*p.opts.Canary {
+				return wasLive, errDeaf
+			}
+			if err := p.beat(ctx, feed); err != nil {
+				return wasLive, err
+			}
+		case <-failed:
+			return wasLive, receiveErr
+		case <-ctx.Done():
+			return wasLive, ctx.Err()
+		}
+		wasLive = wasLive || p.isLive()
+	}
+}
+
+func (p *partition) isLive() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state == live
+}
+
+// begin makes everything of older connections void: all topics are to be subscribed anew.
+func (p *partition) begin() uint64 {
+	p.heard.Store(time.Now().UnixNano())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.generation++
+	p.setStateLocked(away)
+	p.catchSeq, p.backlog, p.held, p.overflow = 0, nil, 0, false
+	p.wanted, p.opening, p.unacked = nil, nil, 0
+	for _, t := range p.topics {
+		t.sent, t.acked = false, false
+		p.wanted = append(p.wanted, t)
+	}
+	return p.generation
+}
+
+// end stops the dispatch with the connection.
+func (p *partition) end(generation uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.generation == generation {
+		p.generation++
+		p.setStateLocked(away)
+	}
+}
+
+// receiveAll hands on what the feed delivers until it fails.
+func (p *partition) receiveAll(feed Feed, generation uint64) error {
+	var messages []Message
+	for {
+		var err error
+		if messages, err = feed.Receive(messages[:0]); err != nil {
+			return fmt.Errorf("receive: %w", err)
+		}
+		p.receive(generation, messages)
+		for i := range messages {
+			if messages[i].Kind == MessageControl {
+				p.control(messages[i].Payload)
+			}
+		}
+		clear(messages)
+	}
+}
+
+// work sends what is due, until nothing is.
+func (p *partition) work(ctx context.Context, feed Feed) error {
+	for {
+		did, err := p.workOnce(ctx, feed)
+		if err != nil || !did {
+			return err
+		}
+	}
+}
+
+func (p *partition) workOnce(ctx context.Context, feed Feed) (did bool, err error) {
+	if topics := p.takeWanted(); len(topics) > 0 {
+		if err := feed.Subscribe(ctx, topics); err != nil {
+			return false, fmt.Errorf("subscribe to %d topics: %w", len(topics), err)
+		}
+		return true, nil
+	}
+	if seq, floor, rebirth, due := p.dueMark(); due {
+		if err := p.broker.Mark(ctx, p.index, seq, floor, rebirth); err != nil {
+			return false, fmt.Errorf("send a mark: %w", err)
+		}
+		return true, nil
+	}
+	if p.mayCatchUp() {
+		return true, p.catchUp(ctx)
+	}
+	return p.load(ctx)
+}
+
+// takeWanted takes the next topics to subscribe to.
+func (p *partition) takeWanted() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var names []string
+	for len(p.wanted) > 0 && len(names) < subscribeBatch {
+		t := p.wanted[0]
+		p.wanted = p.wanted[1:]
+		if p.topics[t.name] == t && !t.sent {
+			t.sent = true
+			if t.open {
+				p.unacked++
+			}
+			names = append(names, t.name)
+		}
+	}
+	if len(p.wanted) == 0 {
+		p.wanted = nil
+	}
+	return names
+}
+
+// dueMark tells whether somebody waits for a mark that has not been sent, and counts it as sent.
+func (p *partition) dueMark() (seq uint64, floor, rebirth ID, due bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == away && p.catchSeq == 0 && p.unacked == 0 {
+		p.catchSeq = p.marks + 1
+	}
+	due = p.catchSeq > p.marks || (p.lost && p.state == live)
+	for _, t := range p.opening {
+		due = due || t.opens > p.marks
+	}
+	for _, w := range p.waiters {
+		due = due || (w.seq > p.marks && p.state != away)
+	}
+	if !due {
+		return 0, ID{}, ID{}, false
+	}
+	seq, floor, rebirth = p.nextMarkLocked()
+	return seq, floor, rebirth, true
+}
+
+// nextMarkLocked makes the arguments of the next mark.
+func (p *partition) nextMarkLocked() (seq uint64, floor, rebirth ID) {
+	p.marks++
+	if p.lost {
+		p.lost, rebirth = false, p.born
+	}
+	return p.marks, p.seen, rebirth
+}
+
+func (p *partition) mayCatchUp() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state == catching
+}
+
+// load reads the close markers, and the last ids, of topics that have just been opened; then subscriptions may join them.
+func (p *partition) load(ctx context.Context) (did bool, err error) {
+	p.mu.Lock()
+	topics := p.loading[:min(len(p.loading), subscribeBatch)]
+	p.mu.Unlock()
+	if len(topics) == 0 {
+		return false, nil
+	}
+	tails, err := p.broker.Read(ctx, p.index, lastReads(topics))
+	if err != nil {
+		return false, fmt.Errorf("read the ends of %d topics: %w", len(topics), err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, t := range topics {
+		p.loadedLocked(t, tails[i])
+	}
+	if p.loading = p.loading[len(topics):]; len(p.loading) == 0 {
+		p.loading = nil
+	}
+	return true, nil
+}
+
+// loadedLocked makes a topic ready. What its last id proves spares later readers a read: nothing lies between it and from.
+func (p *partition) loadedLocked(t *topic, tail Tail) {
+	if len(t.log) == 0 && t.closed.IsZero() {
+		t.closed = tail.Closed
+	}
+	if len(t.log) == 0 && !t.exact {
+		floor := maxID(p.born, t.from.Minus(p.opts.retention()))
+		switch {
+		case tail.Last.IsZero():
+			t.from, t.trimmed = minID(t.from, floor), true
+		case !t.from.Less(tail.Last):
+			t.chain, t.exact, t.from = tail.Last, true, maxID(tail.Last, p.born)
+		}
+	}
+	t.ready = true
+	for _, pt := range t.parts {
+		pt.readyLocked()
+	}
+}
+
+func lastReads(topics []*topic) []Read {
+	reads := make([]Read, len(topics))
+	for i, t := range topics {
+		reads[i].Topic = t.name
+	}
+	return reads
+}
+
+// beat proves the connection by a mark, lets go of unused topics, and audits some of the others.
+func (p *partition) beat(ctx context.Context, feed Feed) error {
+	if lapsed := p.takeLapsed(); len(lapsed) > 0 {
+		if err := feed.Unsubscribe(ctx, lapsed); err != nil {
+			return fmt.Errorf("unsubscribe from %d topics: %w", len(lapsed), err)
+		}
+	}
+	p.mu.Lock()
+	seq, floor, rebirth := p.nextMarkLocked()
+	p.mu.Unlock()
+	if err := p.broker.Mark(ctx, p.index, seq, floor, rebirth); err != nil {
+		return fmt.Errorf("send a mark: %w", err)
+	}
+	return p.audit(ctx)
+}
+
+// takeLapsed forgets the topics that nobody has subscribed to for a while.
+func (p *partition) takeLapsed() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var names []string
+	for name, t := range p.topics {
+		if len(t.parts) == 0 && t.acked && t.ready && time.Since(t.empty) >= p.opts.Linger {
+			p.logSize -= t.bytes
+			delete(p.topics, name)
+			if names = append(names, name); len(names) == subscribeBatch {
+				break
+			}
+		}
+	}
+	return names
+}
+
+// audit compares the last ids of some topics with what has been dispatched.
+func (p *partition) audit(ctx context.Context) error {
+	p.mu.Lock()
+	var topics []*topic
+	for _, t := range p.topics {
+		if len(topics) == auditBatch || p.state != live {
+			break
+		}
+		if t.ready {
+			topics = append(topics, t)
+		}
+	}
+	p.mu.Unlock()
+	if len(topics) == 0 {
+		return nil
+	}
+	tails, err := p.broker.Read(ctx, p.index, lastReads(topics))
+	if err != nil {
+		return fmt.Errorf("audit %d topics: %w", len(topics), err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, t := range topics {
+		if p.state == live && p.topics[t.name] == t {
+			p.auditLocked(t, tails[i].Last)
+		}
+	}
+	return nil
+}
+
+func (p *partition) auditLocked(t *topic, last ID) {
+	k := p.opts.retention()
+	young := p.watermark.Minus(k / 2).Less(t.chain)
+	switch {
+	case t.chain.Less(last) && !p.watermark.Less(last):
+		p.breakLocked("an audit found an event that was never delivered", t.name, last, false)
+	case t.exact && last.Less(t.chain) && (young || !last.IsZero()):
+		p.breakLocked("an audit found that the broker has lost an event", t.name, t.chain, true)
+	case !t.chain.Less(last) && t.chain.Less(p.watermark.Minus(k/4)):
+		// Nothing since: the chain goes on from here, before the broker forgets the last id.
+		t.chain, t.exact = p.watermark, false
+	}
+}

@@ -1,0 +1,411 @@
+package fanout
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sse-gateway/internal/sse"
+)
+
+// rewindHold is how long a join waits for a client's id that the broker does not know.
+const rewindHold = 2 * time.Second
+
+// A Subscription is one stream's share in the hub: its topics, and the position up to which it has been given everything.
+// It begins held; Deliver brings it from its start to the present and leaves it live.
+type Subscription struct {
+	hub   *Hub
+	owner string
+	raw   bool
+	start Start
+	parts []*part // by partition, those that the stream uses
+	rest  cursor  // of several partitions: ids of those that the stream does not use now
+	// unfinished counts the parts with public topics that are not finished.
+	unfinished atomic.Int32
+
+	mu   sync.Mutex // guards sink and cut, and with several partitions the order of pushes
+	sink Sink
+	cut  bool
+}
+
+// A part is a subscription's share in one partition. Guarded by partition.mu, but for pos in a stream of several
+// partitions, which is written under Subscription.mu too.
+type part struct {
+	sub    *Subscription
+	p      *partition
+	topics []membership
+	pos    ID            // everything up to it has been pushed
+	spoke  uint64        // ms of the last id that reached the client in an event
+	joined chan struct{} // closed when waiting gets to 0; nil: nobody waits
+	// waiting counts the topics that are not ready.
+	waiting int32
+	live    bool // dispatched events are pushed as they come
+	lost    bool // the start could not be read or is unknown to the broker: everything before pos may be missing
+	left    bool
+	// finished: every public topic of the part is closed, and the stream has all their events.
+	finished bool
+}
+
+// membership is a topic of a part, and the part's place in the topic.
+type membership struct {
+	topic *topic
+	slot  int
+}
+
+// Join makes a subscription, and returns when the broker has acknowledged every topic: from then on nothing is missed.
+// The caller then sends ready and calls Deliver, or finds it Closed; it calls Leave in the end.
+func (h *Hub) Join(ctx context.Context, req JoinRequest) (*Subscription, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.opts.Timeout+rewindHold)
+	defer cancel()
+	s := h.subscribe(req)
+	for _, pt := range s.parts {
+		if err := pt.p.join(ctx, pt); err != nil {
+			s.Leave()
+			return nil, fmt.Errorf("join %d topics: %w", len(pt.topics), err)
+		}
+	}
+	if err := s.locate(ctx); err != nil {
+		s.Leave()
+		return nil, err
+	}
+	return s, nil
+}
+
+// subscribe adds a new subscription to its topics.
+func (h *Hub) subscribe(req JoinRequest) *Subscription {
+	s := &Subscription{hub: h, owner: req.Owner, raw: req.Raw, start: req.Start}
+	byPartition := make(map[*partition][]string, 1)
+	for _, name := range req.Topics {
+		p := h.partition(name)
+		byPartition[p] = append(byPartition[p], strings.Clone(name))
+	}
+	if req.User != "" {
+		p := h.partition(Inbox(req.User))
+		byPartition[p] = append(byPartition[p], Inbox(req.User))
+	}
+	for _, p := range h.partitions {
+		if names := byPartition[p]; names != nil {
+			pt := &part{sub: s, p: p}
+			if !strings.HasPrefix(names[0], "@") {
+				s.unfinished.Add(1) // the inbox comes last
+			}
+			s.parts = append(s.parts, pt)
+			p.add(pt, names)
+		}
+	}
+	return s
+}
+
+// add puts a part into its topics; those that are new here are to be subscribed.
+func (p *partition) add(pt *part, names []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pt.topics = make([]membership, len(names))
+	for i, name := range names {
+		t := p.topics[name]
+		if t == nil {
+			t = &topic{name: name}
+			p.topics[name] = t
+			p.wanted = append(p.wanted, t)
+		}
+		pt.topics[i].topic = t
+		t.add(pt, i)
+		if !t.ready {
+			pt.waiting++
+		}
+	}
+	if pt.waiting > 0 {
+		pt.joined = make(chan struct{})
+		p.poke()
+	}
+}
+
+// readyLocked notes that one more of the part's topics is ready.
+func (pt *part) readyLocked() {
+	if pt.waiting--; pt.waiting == 0 {
+		close(pt.joined)
+		pt.joined = nil
+	}
+}
+
+// join blocks until all topics of the part are ready and the partition is live.
+func (p *partition) join(ctx context.Context, pt *part) error {
+	p.mu.Lock()
+	joined := pt.joined
+	p.mu.Unlock()
+	if joined != nil {
+		select {
+		case <-joined:
+		case <-ctx.Done():
+			return ErrUnavailable
+		}
+	}
+	return p.waitLive(ctx)
+}
+
+// locate finds the position at which every part starts.
+func (s *Subscription) locate(ctx context.Context) error {
+	c, err := s.cursor()
+	for _, pt := range s.parts {
+		switch {
+		case s.start.kind == startCursor && err != nil:
+			pt.lost = true
+		case s.start.kind == startCursor:
+			if err := pt.resume(ctx, c[pt.p.index]); err != nil {
+				return err
+			}
+		case s.start.kind == startTime:
+			pt.pos = s.start.at
+		case s.start.kind == startNow:
+			pt.p.mu.Lock()
+			pt.pos = pt.p.watermark
+			pt.p.mu.Unlock()
+		}
+		pt.spoke = pt.pos.MS
+	}
+	if err == nil && len(s.hub.partitions) > 1 {
+		s.rest = c
+	}
+	return nil
+}
+
+// cursor reads the client's position; nil without one.
+func (s *Subscription) cursor() (cursor, error) {
+	if s.start.kind != startCursor {
+		return make(cursor, len(s.hub.partitions)), nil
+	}
+	c, err := parseCursor(s.start.cursor, len(s.hub.partitions))
+	if err == nil {
+		c.fill()
+	}
+	return c, err
+}
+
+// resume starts the part at a client's id. One above all that the broker has given out is waited for: the client may come
+// from a replica that was ahead. If it does not appear the broker has lost it.
+func (pt *part) resume(ctx context.Context, id ID) error {
+	deadline := time.NewTimer(rewindHold)
+	defer deadline.Stop()
+	for {
+		if pt.p.reached(id) {
+			pt.pos = id
+			return nil
+		}
+		if err := pt.p.waitMark(ctx); err != nil {
+			return fmt.Errorf("resume after %s: %w", id, err)
+		}
+		if pt.p.reached(id) {
+			continue
+		}
+		select {
+		case <-deadline.C:
+			pt.lost = true
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("resume after %s: %w", id, ErrUnavailable)
+		case <-time.After(rewindHold / 8):
+		}
+	}
+}
+
+// reached tells whether everything up to id has been dispatched here.
+func (p *partition) reached(id ID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.watermark.Less(id)
+}
+
+// StartID is the id of the stream's ready event: where a client goes on that drops before its first event. It is empty
+// where the client must come back as it came.
+func (s *Subscription) StartID() string {
+	if s.start.kind == startAll && len(s.hub.partitions) == 1 {
+		return ID{}.String()
+	}
+	for _, pt := range s.parts {
+		if pt.lost || s.start.kind == startAll {
+			return ""
+		}
+		if s.start.kind == startTime && pt.pos.Less(pt.p.birth()) {
+			return ""
+		}
+	}
+	return s.positionLocked()
+}
+
+// Closed tells whether every topic is closed and the stream has all their events: there is nothing to wait for. An inbox
+// never closes, and does not count.
+func (s *Subscription) Closed() bool {
+	topics := 0
+	for _, pt := range s.parts {
+		open, all := pt.openTopics()
+		if open > 0 || pt.lost {
+			return false
+		}
+		topics += all
+	}
+	return topics > 0
+}
+
+func (p *partition) birth() ID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.born
+}
+
+func (pt *part) openTopics() (open, all int) {
+	pt.p.mu.Lock()
+	defer pt.p.mu.Unlock()
+	return pt.openTopicsLocked(time.Now())
+}
+
+func (pt *part) openTopicsLocked(now time.Time) (open, all int) {
+	for _, m := range pt.topics {
+		if strings.HasPrefix(m.topic.name, "@") {
+			continue
+		}
+		all++
+		if !m.topic.closedAt(pt.pos, now, closeTTL(pt.p.opts.HistoryTTL)) {
+			open++
+		}
+	}
+	return open, all
+}
+
+// Leave takes the subscription out of the hub; nothing is pushed any more. It may be called more than once.
+func (s *Subscription) Leave() {
+	for _, pt := range s.parts {
+		pt.p.leave(pt)
+	}
+}
+
+func (p *partition) leave(pt *part) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if pt.left {
+		return
+	}
+	pt.left, pt.live = true, false
+	now := time.Now()
+	for _, m := range pt.topics {
+		if m.topic.remove(m.slot); len(m.topic.parts) == 0 {
+			m.topic.empty = now
+		}
+	}
+	pt.topics = nil
+}
+
+// positionLocked is the stream's cursor. With several partitions mu is held.
+func (s *Subscription) positionLocked() string {
+	if len(s.hub.partitions) == 1 {
+		return s.parts[0].pos.String()
+	}
+	position := make(cursor, len(s.hub.partitions))
+	copy(position, s.rest)
+	for _, pt := range s.parts {
+		position[pt.p.index] = pt.pos
+	}
+	return position.String()
+}
+
+// order makes the pushes of a stream's partitions one sequence. With one partition its dispatch lock does that already.
+func (s *Subscription) order() func() {
+	if len(s.hub.partitions) == 1 {
+		return func() {}
+	}
+	s.mu.Lock()
+	return s.mu.Unlock
+}
+
+// pushEvent gives the stream an event, unless it has it.
+func (pt *part) pushEvent(e Entry) {
+	if !pt.pos.Less(e.ID) {
+		return
+	}
+	frame := e.Frame
+	if pt.sub.raw {
+		frame = frame.Raw()
+	}
+	if len(pt.sub.hub.partitions) == 1 {
+		pt.pos, pt.spoke = e.ID, e.ID.MS
+	} else {
+		pt.sub.mu.Lock()
+		defer pt.sub.mu.Unlock()
+		pt.pos, pt.spoke = e.ID, e.ID.MS
+		frame = frame.WithID(pt.sub.positionLocked())
+	}
+	if !pt.sub.sink.Push(frame) {
+		pt.live = false
+	} else if e.Close {
+		pt.finishLocked()
+	}
+}
+
+// finishLocked ends the stream when this was the last of its partitions with an open topic.
+func (pt *part) finishLocked() {
+	if !pt.live || pt.finished {
+		return
+	}
+	if open, all := pt.openTopicsLocked(time.Now()); all > 0 && open == 0 {
+		pt.finished = true
+		if pt.sub.unfinished.Add(-1) == 0 {
+			pt.sub.sink.End("closed")
+		}
+	}
+}
+
+// pushGap tells the stream a gap. A shared gap leaves the position to what comes next with its id.
+func (pt *part) pushGap(it *item, shared bool) {
+	if !shared && !pt.pos.Less(it.id) {
+		return
+	}
+	defer pt.sub.order()()
+	id := ""
+	if !shared {
+		pt.pos, pt.spoke = it.id, it.id.MS
+		id = pt.sub.positionLocked()
+	}
+	if !pt.sub.sink.Push(sse.NewFrame(gapBlock(it.topic, it.after, it.oldest), id)) {
+		pt.live = false
+	}
+}
+
+// pushAllGaps tells the stream that every one of its topics may miss events after its position, up to at.
+func (pt *part) pushAllGaps(at ID) {
+	after := pt.pos
+	if pt.lost {
+		after, pt.pos, pt.lost = ID{}, ID{}, false
+	}
+	for i, m := range pt.topics {
+		last := i == len(pt.topics)-1 && pt.pos.Less(at)
+		pt.pushGap(&item{id: at, topic: m.topic.name, after: after}, !last)
+	}
+}
+
+// gapBlock encodes a gap event. An id that is not known is null.
+func gapBlock(topic string, after, oldest ID) []byte {
+	var data struct {
+		Topic  string  `json:"topic,omitempty"`
+		User   string  `json:"user,omitempty"`
+		After  *string `json:"after"`
+		Oldest *string `json:"oldest"`
+	}
+	if user, personal := strings.CutPrefix(topic, "@"); personal {
+		data.User = user
+	} else {
+		data.Topic = topic
+	}
+	known := func(id ID) *string {
+		if id.IsZero() {
+			return nil
+		}
+		text := id.String()
+		return &text
+	}
+	data.After, data.Oldest = known(after), known(oldest)
+	text, _ := json.Marshal(data) // strings always encode
+	return sse.AppendBlock(nil, "gap", 0, text)
+}

@@ -1,0 +1,134 @@
+package fanout
+
+import (
+	"slices"
+	"sort"
+	"time"
+)
+
+// How much of a topic's recent past a replica keeps for replays, and over all topics of a partition.
+const (
+	logEvents     = 512
+	logBytes      = 512 << 10
+	partitionLogs = 64 << 20
+)
+
+// A topic is what this replica knows of one topic that it is subscribed to. Guarded by partition.mu.
+type topic struct {
+	name  string
+	parts []*part // its subscriptions
+
+	sent  bool   // a SUBSCRIBE is on its way or acknowledged, on this connection
+	acked bool   // acknowledged on this connection
+	opens uint64 // the first mark that opens it: the first sent after the acknowledgement
+	// open: chain, from and the log are valid. It outlives the connection.
+	open bool
+	// ready: its close marker has been read too; subscriptions may join.
+	ready bool
+	empty time.Time // since when nobody has subscribed; zero: somebody has
+
+	chain  ID   // everything of the topic up to it has been dispatched, or was before the topic was opened
+	exact  bool // chain is the id of an event
+	closed ID   // of the close event; zero: open
+
+	// The log holds every event of the topic in (from, chain].
+	log   []Entry
+	bytes int
+	from  ID
+	// trimmed: the broker has nothing between a reader at or below from and the log. A reader below from has a gap.
+	trimmed bool
+	filling chan struct{} // closed when the read that extends the log downwards has ended
+}
+
+// start opens the topic's chain and log at head.
+func (t *topic) start(head ID) {
+	t.open, t.chain, t.exact = true, head, false
+	t.reset(head, false)
+}
+
+// reset empties the log: it is complete above from only.
+func (t *topic) reset(from ID, trimmed bool) {
+	t.log, t.bytes, t.from, t.trimmed = nil, 0, from, trimmed
+}
+
+// covers tells whether a reader at pos can be served without the broker.
+func (t *topic) covers(pos ID) bool { return t.trimmed || !pos.Less(t.from) }
+
+// append adds the newest event and returns how many bytes the log grew by.
+func (t *topic) append(e Entry) int {
+	before := t.bytes
+	t.log = append(t.log, e)
+	t.bytes += e.Frame.Len()
+	t.chain, t.exact = e.ID, true
+	for len(t.log) > 1 && (len(t.log) > logEvents || t.bytes > logBytes) {
+		t.dropOldest()
+	}
+	return t.bytes - before
+}
+
+// dropOldest forgets the log's oldest event; the broker may still have it.
+func (t *topic) dropOldest() {
+	t.bytes -= t.log[0].Frame.Len()
+	t.from, t.trimmed = t.log[0].ID, false
+	t.log[0] = Entry{}
+	if t.log = t.log[1:]; len(t.log) == 0 {
+		t.log = nil
+	}
+}
+
+// prepend extends the log downwards by what a read of (…, t.from] brought. It keeps to the log's bounds.
+func (t *topic) prepend(older []Entry, from ID, trimmed bool) {
+	size := 0
+	for i, e := range slices.Backward(older) {
+		size += e.Frame.Len()
+		if len(t.log)+len(older)-i > logEvents || t.bytes+size > logBytes {
+			size -= e.Frame.Len()
+			older, from, trimmed = older[i+1:], e.ID, false
+			break
+		}
+	}
+	t.log = append(slices.Clone(older), t.log...)
+	t.bytes += size
+	t.from, t.trimmed = from, trimmed
+}
+
+// after returns the log's events above pos.
+func (t *topic) after(pos ID) []Entry {
+	return t.log[sort.Search(len(t.log), func(i int) bool { return pos.Less(t.log[i].ID) }):]
+}
+
+// oldest is the id of the oldest event in the log; zero if there is none.
+func (t *topic) oldest() ID {
+	if len(t.log) == 0 {
+		return ID{}
+	}
+	return t.log[0].ID
+}
+
+// closedAt tells whether a stream at pos has the topic's close event behind it. A close lapses ttl after its id.
+func (t *topic) closedAt(pos ID, now time.Time, ttl time.Duration) bool {
+	return !t.closed.IsZero() && !pos.Less(t.closed) && uint64(now.UnixMilli()) < t.closed.MS+uint64(ttl.Milliseconds())
+}
+
+// add and remove keep the topic's subscriptions; each part knows its place.
+func (t *topic) add(pt *part, at int) {
+	pt.topics[at].slot = len(t.parts)
+	t.parts = append(t.parts, pt)
+	t.empty = time.Time{}
+}
+
+func (t *topic) remove(slot int) {
+	last := len(t.parts) - 1
+	moved := t.parts[last]
+	t.parts[slot], t.parts[last] = moved, nil
+	t.parts = t.parts[:last]
+	for i := range moved.topics {
+		if moved.topics[i].topic == t && moved.topics[i].slot == last {
+			moved.topics[i].slot = slot
+			break
+		}
+	}
+	if last == 0 {
+		t.parts = nil
+	}
+}
