@@ -13,6 +13,9 @@ import (
 // ErrTimeout is wrapped when what was waited for has not come in time.
 var ErrTimeout = errors.New("timed out")
 
+// ErrInterrupted is returned when Interrupt was closed.
+var ErrInterrupted = errors.New("interrupted")
+
 // A Client drives one server. It is owned by one goroutine, and its callbacks run in that goroutine, within Run.
 type Client struct {
 	Book    *check.Book
@@ -22,6 +25,8 @@ type Client struct {
 	Delivered, Published int
 	// Size is how many bytes of data each event carries.
 	Size int
+	// Interrupt ends Run when it is closed. It may be nil.
+	Interrupt <-chan struct{}
 	// ReachedAll is told when an event has reached every stream of its topic. It may be nil.
 	ReachedAll func(topic, seq int)
 
@@ -77,6 +82,11 @@ func (c *Client) Run(limit time.Duration, done func() bool) error {
 		}
 		if c.err != nil {
 			return c.err
+		}
+		select {
+		case <-c.Interrupt:
+			return ErrInterrupted
+		default:
 		}
 	}
 	return nil

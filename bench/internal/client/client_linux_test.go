@@ -1,102 +1,26 @@
 package client
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"sse-gateway/bench/internal/check"
+	"sse-gateway/bench/internal/faulty"
 	"sse-gateway/bench/internal/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// server is a small SSE server that can be made to do wrong: fault gets the number of a delivery and says how often
-// the event is written, and whether it waits for the one after it.
-type server struct {
-	fault func(n int) (times int, hold bool)
-
-	mu     sync.Mutex
-	topics map[string][]chan string // guarded by mu
-}
-
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodGet {
-		s.subscribe(w, r)
-		return
-	}
-	if r.Header.Get("Content-Type") != "application/x-ndjson" {
-		_ = json.NewEncoder(w).Encode(s.publish(json.NewDecoder(r.Body)))
-		return
-	}
-	control := http.NewResponseController(w)
-	_ = control.EnableFullDuplex()
-	_ = control.Flush()
-	for lines := bufio.NewScanner(r.Body); lines.Scan(); {
-		_ = json.NewEncoder(w).Encode(s.publish(json.NewDecoder(strings.NewReader(lines.Text()))))
-		_ = control.Flush()
-	}
-}
-
-func (s *server) publish(body *json.Decoder) map[string]any {
-	var event struct{ Topic, Data string }
-	if err := body.Decode(&event); err != nil {
-		return map[string]any{"status": http.StatusBadRequest}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, queue := range s.topics[event.Topic] {
-		queue <- event.Data
-	}
-	return map[string]any{"id": "1-1"}
-}
-
-func (s *server) subscribe(w http.ResponseWriter, r *http.Request) {
-	queue := make(chan string, 10_000)
-	s.mu.Lock()
-	for topic := range strings.SplitSeq(r.URL.Query().Get("topics"), "|") {
-		s.topics[topic] = append(s.topics[topic], queue)
-	}
-	s.mu.Unlock()
-	control := http.NewResponseController(w)
-	_, _ = fmt.Fprint(w, "event: ready\ndata: {}\n\n")
-	_ = control.Flush()
-	var held []string
-	for n := 0; ; n++ {
-		select {
-		case <-r.Context().Done():
-			return
-		case data := <-queue:
-			times, hold := s.fault(n)
-			if hold {
-				held = append(held, data)
-				continue
-			}
-			for range times {
-				_, _ = fmt.Fprintf(w, "data: %s\nid: %d\n\n", data, n)
-			}
-			for _, data := range held {
-				_, _ = fmt.Fprintf(w, "data: %s\n\n", data)
-			}
-			held = nil
-			_ = control.Flush()
-		}
-	}
-}
-
 // start returns a target and a client with streams open on it: two of topic 0, and one of topics 1 and 2.
 func start(t *testing.T, fault func(n int) (int, bool), pipelined bool) (wire.Target, *Client) {
 	t.Helper()
-	ts := httptest.NewServer(&server{fault: fault, topics: make(map[string][]chan string)})
+	ts := httptest.NewServer(faulty.New(fault))
 	t.Cleanup(ts.Close)
 	target := wire.Gateway(ts.Listener.Addr().String())
 	c, err := New(target, check.NewBook(3, pipelined), 100)
@@ -143,8 +67,6 @@ func publishAll(t *testing.T, c *Client, target wire.Target, n int, streaming, p
 	}
 }
 
-func healthy(int) (times int, hold bool) { return 1, false }
-
 func TestClient_CountsEveryDelivery(t *testing.T) {
 	for name, mode := range map[string]struct{ streaming, pipelined bool }{
 		"one by one":    {},
@@ -153,7 +75,7 @@ func TestClient_CountsEveryDelivery(t *testing.T) {
 		"streaming all": {streaming: true, pipelined: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			target, c := start(t, healthy, mode.pipelined)
+			target, c := start(t, faulty.None, mode.pipelined)
 			reached := 0
 			c.ReachedAll = func(int, int) { reached++ }
 			publishAll(t, c, target, 50, mode.streaming, mode.pipelined)
@@ -235,7 +157,7 @@ func TestClient_NotesStreamsThatTheServerEnds(t *testing.T) {
 }
 
 func TestClient_TickerKeepsItsRate(t *testing.T) {
-	_, c := start(t, healthy, false)
+	_, c := start(t, faulty.None, false)
 	var due []int64
 	if err := c.Every(2*time.Millisecond, func(at int64) { due = append(due, at) }); err != nil {
 		t.Fatal(err)
