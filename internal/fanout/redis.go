@@ -1,0 +1,344 @@
+package fanout
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"sse-gateway/internal/sse"
+)
+
+// RedisOptions say which Redis to use, and how. The zero value of a field means its default in brackets.
+type RedisOptions struct {
+	URL         string        // redis://, rediss://, redis+sentinel:// or redis+cluster://
+	Prefix      string        // of all keys and channels [gw]
+	Replica     string        // this replica's name, unlike all others'
+	HistorySize int           // events kept per topic, at least; 0: none
+	HistoryTTL  time.Duration // how long they are kept after the topic's last [1h]
+	Timeout     time.Duration // of a connection, a publish, a read [2s]
+	Partitions  int           // of a cluster, a power of two [16]; always 1 elsewhere
+	Log         *slog.Logger  // [discards]
+}
+
+// Redis is a broker on Redis 7 or Valkey: alone, behind Sentinel, or a Cluster.
+type Redis struct {
+	opts       RedisOptions
+	client     redis.UniversalClient
+	cluster    *redis.ClusterClient // nil unless the client is one
+	scripts    scripts
+	spaces     []space // by partition
+	publishers []*publisher
+}
+
+// NewRedis returns a broker. It connects when it is used: Redis may come later.
+func NewRedis(opts RedisOptions) (*Redis, error) {
+	opts.Prefix = cmp.Or(opts.Prefix, "gw")
+	opts.HistoryTTL = cmp.Or(opts.HistoryTTL, time.Hour)
+	opts.Timeout = cmp.Or(opts.Timeout, 2*time.Second)
+	opts.Partitions = cmp.Or(opts.Partitions, 16)
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	universal, kind, err := parseRedisURL(opts.URL)
+	if err != nil {
+		return nil, err
+	}
+	r := &Redis{opts: opts, client: newClient(universal, kind, opts.Timeout)}
+	if r.cluster, _ = r.client.(*redis.ClusterClient); r.cluster == nil {
+		r.opts.Partitions = 1
+	}
+	r.scripts = newScripts(opts, r.cluster != nil)
+	for i := range r.opts.Partitions {
+		r.spaces = append(r.spaces, newSpace(opts.Prefix, i, r.opts.Partitions))
+		r.publishers = append(r.publishers, newPublisher(r, i))
+	}
+	return r, nil
+}
+
+// A redisKind is how Redis is deployed.
+type redisKind uint8
+
+const (
+	redisAlone redisKind = iota
+	redisSentinel
+	redisCluster
+)
+
+// parseRedisURL reads the URL forms of RedisOptions. Its errors never repeat the URL, which may hold a password.
+func parseRedisURL(text string) (*redis.UniversalOptions, redisKind, error) {
+	errForm := errors.New("want redis://[user:password@]host:port[/db], rediss://…, " +
+		"redis+sentinel://host:port,host:port/master[/db] or redis+cluster://host:port,host:port")
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return nil, 0, errForm
+	}
+	scheme, kind := u.Scheme, redisAlone
+	switch u.Scheme {
+	case "redis", "rediss":
+	case "redis+sentinel":
+		scheme, kind = "redis", redisSentinel
+	case "redis+cluster":
+		scheme, kind = "redis", redisCluster
+	default:
+		return nil, 0, errForm
+	}
+	universal := &redis.UniversalOptions{Addrs: strings.Split(u.Host, ",")}
+	path := strings.Split(strings.Trim(u.Path, "/"), "/")
+	if kind == redisSentinel {
+		if path[0] == "" {
+			return nil, 0, errForm
+		}
+		universal.MasterName, path = path[0], path[1:]
+	}
+	single := *u
+	single.Scheme, single.Host, single.Path = scheme, universal.Addrs[0], "/"+strings.Join(path, "/")
+	parsed, err := redis.ParseURL(single.String())
+	if err != nil {
+		return nil, 0, errForm
+	}
+	universal.Username, universal.Password, universal.DB, universal.TLSConfig = parsed.Username, parsed.Password, parsed.DB, parsed.TLSConfig
+	if len(universal.Addrs) == 1 {
+		universal.Addrs[0] = parsed.Addr
+	}
+	return universal, kind, nil
+}
+
+// newClient makes a client that never retries: a publish whose answer was lost must not be executed twice.
+func newClient(o *redis.UniversalOptions, kind redisKind, timeout time.Duration) redis.UniversalClient {
+	o.MaxRetries, o.DialerRetries = -1, 1
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = timeout, timeout, timeout, timeout
+	o.ContextTimeoutEnabled = true
+	o.PoolSize, o.PipelinePoolSize = 16, 16
+	o.Protocol, o.DisableIdentity = 2, true
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	switch kind {
+	case redisSentinel:
+		return redis.NewFailoverClient(o.Failover())
+	case redisCluster:
+		cluster := o.Cluster()
+		cluster.MaxRedirects = 3
+		return redis.NewClusterClient(cluster)
+	}
+	return redis.NewClient(o.Simple())
+}
+
+// Partitions is 1, but for a cluster.
+func (r *Redis) Partitions() int { return r.opts.Partitions }
+
+// Replica is this replica's name.
+func (r *Redis) Replica() string { return r.opts.Replica }
+
+// Close closes all connections.
+func (r *Redis) Close() error {
+	for _, p := range r.publishers {
+		p.close()
+	}
+	return r.client.Close()
+}
+
+// Publish executes ops in order, in pipelines that concurrent calls share.
+func (r *Redis) Publish(_ context.Context, part int, ops []Op) []Result {
+	return r.publishers[part].publish(ops)
+}
+
+// Mark runs the mark script.
+func (r *Redis) Mark(ctx context.Context, part int, seq uint64, floor, rebirth ID) error {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	sp := &r.spaces[part]
+	known := ""
+	if !rebirth.IsZero() {
+		known = rebirth.String()
+	}
+	err := r.scripts.mark.Run(ctx, r.client, []string{sp.clock, sp.born}, floor.String(), known,
+		sp.control, sp.marks(r.opts.Replica), strconv.FormatUint(seq, 10)).Err()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("mark partition %d: %w", part, err)
+	}
+	return nil
+}
+
+// Send publishes a control message.
+func (r *Redis) Send(ctx context.Context, to string, payload []byte) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	sp := &r.spaces[0]
+	channel := sp.control
+	if to != "" {
+		channel = sp.marks(to)
+	}
+	message := append([]byte{'x'}, payload...)
+	publish := r.client.Publish
+	if r.cluster != nil {
+		publish = r.client.SPublish
+	}
+	receivers, err := publish(ctx, channel, message).Result()
+	if err != nil {
+		return 0, fmt.Errorf("send a control message: %w: %w", ErrUnavailable, err)
+	}
+	return int(receivers), nil
+}
+
+// Read reads the ends of topics' histories in one pipeline, last ids first.
+func (r *Redis) Read(ctx context.Context, part int, reads []Read) ([]Tail, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	sp := &r.spaces[part]
+	ends := make([]string, 0, 2*len(reads))
+	for i := range reads {
+		ends = append(ends, sp.last(reads[i].Topic), sp.closed(reads[i].Topic))
+	}
+	pipe := r.client.Pipeline()
+	known := pipe.MGet(ctx, ends...)
+	answers := make([]rangeAnswer, len(reads))
+	for i := range reads {
+		answers[i] = rangeCommands(ctx, pipe, sp.stream(reads[i].Topic), &reads[i])
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("read %d topics of partition %d: %w: %w", len(reads), part, ErrUnavailable, err)
+	}
+	tails := make([]Tail, len(reads))
+	for i := range tails {
+		tails[i].Last, tails[i].Closed = idOf(known.Val()[2*i]), idOf(known.Val()[2*i+1])
+		if err := answers[i].fill(&tails[i]); err != nil {
+			return nil, fmt.Errorf("read topic %q: %w", reads[i].Topic, err)
+		}
+	}
+	return tails, nil
+}
+
+// rangeAnswer holds what a Read asked for, once the pipeline has run.
+type rangeAnswer struct {
+	entries, beyond *redis.XMessageSliceCmd
+	reversed        bool
+	kept            *redis.IntCmd
+}
+
+func rangeCommands(ctx context.Context, pipe redis.Pipeliner, stream string, r *Read) (a rangeAnswer) {
+	if r.Count {
+		a.kept = pipe.XLen(ctx, stream)
+	}
+	switch {
+	case r.Limit == 0:
+	case r.Before.IsZero():
+		a.entries = pipe.XRangeN(ctx, stream, "("+r.After.String(), "+", int64(r.Limit))
+	default:
+		a.reversed = true
+		a.entries = pipe.XRevRangeN(ctx, stream, r.Before.String(), "("+r.After.String(), int64(r.Limit))
+		a.beyond = pipe.XRangeN(ctx, stream, "("+r.Before.String(), "+", 1)
+	}
+	return a
+}
+
+func (a *rangeAnswer) fill(tail *Tail) error {
+	if a.kept != nil {
+		tail.Kept = int(a.kept.Val())
+	}
+	if a.entries == nil {
+		return nil
+	}
+	messages := a.entries.Val()
+	tail.Entries = make([]Entry, len(messages))
+	for i := range messages {
+		place := i
+		if a.reversed {
+			place = len(messages) - 1 - i
+		}
+		entry, err := entryOf(&messages[i])
+		if err != nil {
+			return err
+		}
+		tail.Entries[place] = entry
+	}
+	if a.beyond != nil && len(a.beyond.Val()) > 0 {
+		entry, err := entryOf(&a.beyond.Val()[0])
+		if err != nil {
+			return err
+		}
+		tail.Beyond = &entry
+	}
+	return nil
+}
+
+// entryOf reads a stream entry as the publish script writes it.
+func entryOf(m *redis.XMessage) (Entry, error) {
+	id, err := ParseID(m.ID)
+	if err != nil {
+		return Entry{}, err
+	}
+	prevText, _ := m.Values["p"].(string)
+	prev, err := ParseID(prevText)
+	if err != nil {
+		return Entry{}, fmt.Errorf("entry %s: %w", m.ID, err)
+	}
+	block, _ := m.Values["f"].(string)
+	_, isClose := m.Values["c"]
+	return Entry{ID: id, Prev: prev, Close: isClose, Frame: sse.NewFrame([]byte(block), m.ID)}, nil
+}
+
+// idOf reads an id that may not be there.
+func idOf(value any) ID {
+	text, _ := value.(string)
+	id, err := ParseID(text)
+	if err != nil {
+		return ID{}
+	}
+	return id
+}
+
+// A space is the keys and channels of one partition. Its tag puts them all in one slot of a cluster.
+type space struct {
+	prefix, clock, born, control string
+}
+
+func newSpace(prefix string, part, parts int) space {
+	root := prefix + "{" + partitionTag(part, parts) + "}"
+	return space{prefix: root, clock: root + "clock", born: root + "born", control: root + "control"}
+}
+
+func (sp *space) last(topic string) string    { return sp.prefix + "l:" + topic }
+func (sp *space) closed(topic string) string  { return sp.prefix + "c:" + topic }
+func (sp *space) stream(topic string) string  { return sp.prefix + "s:" + topic }
+func (sp *space) key(key string) string       { return sp.prefix + "k:" + key }
+func (sp *space) channel(topic string) string { return sp.prefix + "t:" + topic }
+func (sp *space) marks(replica string) string { return sp.prefix + "m:" + replica }
+
+// partitionTag finds a hash tag whose slot lies in the partition's share of a cluster's slots, so that partitions spread
+// evenly over its nodes.
+func partitionTag(part, parts int) string {
+	const slots = 16384
+	for n := 0; ; n++ {
+		tag := "p" + strconv.Itoa(part)
+		if n > 0 {
+			tag += "." + strconv.Itoa(n)
+		}
+		if slot := int(crc16(tag)) % slots; slot*parts/slots == part {
+			return tag
+		}
+	}
+}
+
+// crc16 is the checksum of the Redis Cluster specification (XMODEM).
+func crc16(s string) uint16 {
+	var crc uint16
+	for i := range len(s) {
+		crc ^= uint16(s[i]) << 8
+		for range 8 {
+			if crc&0x8000 != 0 {
+				crc = crc<<1 ^ 0x1021
+			} else {
+				crc <<= 1
+			}
+		}
+	}
+	return crc
+}
