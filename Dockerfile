@@ -5,8 +5,7 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-ARG VERSION
-RUN go build -trimpath -ldflags="-s -w -X main.version=$VERSION" -o /gateway ./cmd/gateway
+RUN go build -trimpath -ldflags="-s -w" -o /gateway ./cmd/gateway
 
 # Nothing but the binary and the authorities it believes for rediss:// and GATEWAY_JWKS_URL.
 FROM scratch
@@ -15,5 +14,5 @@ COPY --from=build /gateway /gateway
 USER 65532:65532
 ENV GATEWAY_ADDR=:8000
 EXPOSE 8000
-HEALTHCHECK --interval=3s --timeout=3s --start-period=30s CMD ["/gateway", "healthcheck"]
+HEALTHCHECK --interval=10s --timeout=4s --start-period=30s CMD ["/gateway", "healthcheck"]
 ENTRYPOINT ["/gateway"]

@@ -1,0 +1,288 @@
+//go:build compose
+
+package compose
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"sse-gateway/integration_test/lab"
+)
+
+func TestStack(t *testing.T) {
+	s := newStack(t, []string{"docker-compose.yml"})
+	s.up()
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *stack)
+	}{
+		{"DeliversThroughTheBalancer", deliversThroughTheBalancer},
+		{"DeliversFromInsideAnyReplica", deliversFromInsideAnyReplica},
+		{"ConfinesItsContainers", confinesItsContainers},
+		{"KeepsMetricsInside", keepsMetricsInside},
+		{"LosesNothingWithAReplica", losesNothingWithAReplica},
+		{"PageOutlivesAllReplicas", pageOutlivesAllReplicas},
+		{"Scales", scales},
+	} {
+		if !t.Run(test.name, func(t *testing.T) {
+			part := *s
+			part.t = t
+			test.run(t, &part)
+		}) {
+			return
+		}
+	}
+}
+
+func deliversThroughTheBalancer(t *testing.T, s *stack) {
+	one, two := lab.Listen(t, s.url, "greetings"), lab.Listen(t, s.url, "greetings")
+	id := lab.Publish(t, s.url, "greetings", "hello")
+	for _, subscriber := range []*lab.Subscriber{one, two} {
+		if got := subscriber.WaitFired(t, 1)[0]; got.ID != id {
+			t.Errorf("event %+v, want id %s", got, id)
+		}
+	}
+}
+
+func deliversFromInsideAnyReplica(t *testing.T, s *stack) {
+	subscriber := lab.Listen(t, s.url, "inside")
+	replicas := s.containers("gateway")
+	if len(replicas) != 3 {
+		t.Fatalf("%d replicas, want 3", len(replicas))
+	}
+	for n, replica := range replicas {
+		id := lab.Publish(t, replica.url(), "inside", n)
+		if got := subscriber.WaitFired(t, n+1)[n]; got.ID != id {
+			t.Errorf("event %+v from %s, want id %s", got, replica.Name, id)
+		}
+	}
+}
+
+func confinesItsContainers(t *testing.T, s *stack) {
+	for _, c := range append(s.containers("gateway"), s.containers("balancer")...) {
+		if c.State.Health.Status != "healthy" {
+			t.Errorf("%s is %s, want healthy", c.Name, c.State.Health.Status)
+		}
+		if user, _, _ := strings.Cut(c.Config.User, ":"); user == "" || user == "0" || user == "root" {
+			t.Errorf("%s runs as user %q", c.Name, c.Config.User)
+		}
+		if !c.HostConfig.ReadonlyRootfs || !slices.Contains(c.HostConfig.CapDrop, "ALL") {
+			t.Errorf("%s can write or has capabilities: %+v", c.Name, c.HostConfig)
+		}
+	}
+	for _, c := range s.containers("gateway") {
+		if out, err := docker(s.env, "exec", c.ID, "/bin/sh", "-c", "true"); err == nil {
+			t.Errorf("%s has a shell: %s", c.Name, out)
+		}
+	}
+}
+
+func keepsMetricsInside(t *testing.T, s *stack) {
+	for _, path := range []string{"/metrics", "//metrics", "/%6detrics", "/metrics/", "/debug/pprof/"} {
+		if status, body := lab.Get(t, s.url+path); status != http.StatusNotFound {
+			t.Errorf("GET %s: status %d, want 404: %.100s", path, status, body)
+		}
+	}
+}
+
+// losesNothingWithAReplica kills a replica under load. Some subscribers come back at once, so that much of what is
+// published meanwhile has to be made up for, others when the stream told them to, as a browser does.
+func losesNothingWithAReplica(t *testing.T, s *stack) {
+	load := lab.StartLoad(t, lab.LoadOptions{Bases: []string{s.url}, Subscribers: 60, Rate: 100, DropEvery: -1})
+	browsers := make([]*lab.Subscriber, 30)
+	for n := range browsers {
+		browsers[n] = lab.Listen(t, s.url, "browsers")
+	}
+	victim := s.containers("gateway")[0]
+	if s.openStreams(victim) == 0 {
+		t.Fatalf("%s has no streams", victim.Name)
+	}
+	s.kill(victim)
+	begun := time.Now()
+	returned := func(connects int) (count int) {
+		for _, browser := range browsers {
+			if browser.State().Readies >= connects {
+				count++
+			}
+		}
+		return count
+	}
+	lab.Eventually(t, patience, func() error { // the streams through the balancer end with the replica's
+		for _, browser := range browsers {
+			if browser.State().LastErr != nil {
+				return nil
+			}
+		}
+		return fmt.Errorf("no stream has ended")
+	})
+	// 3s ±50 % is what the gateway sets, a second is what it takes the balancer to give a dead replica up.
+	const retry = 4500*time.Millisecond + 1500*time.Millisecond
+	lab.Eventually(t, retry, func() error {
+		for n, browser := range browsers {
+			if state := browser.State(); state.LastErr != nil && state.Readies < 2 {
+				return fmt.Errorf("subscriber %d is not back: %w", n, state.LastErr)
+			}
+		}
+		return nil
+	})
+	t.Logf("%d of %d subscribers were on %s, all back after %v",
+		returned(2), len(browsers), victim.Name, time.Since(begun).Round(10*time.Millisecond))
+	lab.Publish(t, s.url, "browsers", "after")
+	for _, browser := range browsers {
+		browser.WaitFired(t, 1)
+	}
+	if verdict := load.Finish(t, patience); !verdict.OK(false) || verdict.Reconnects == 0 {
+		t.Errorf("under load: %+v", verdict)
+	} else {
+		t.Logf("under load: %+v", verdict)
+	}
+	s.do("up", "--wait", "--no-recreate")
+}
+
+func pageOutlivesAllReplicas(t *testing.T, s *stack) {
+	tab := lab.Chromium(t)
+	lab.Do(t, tab, "open the page", chromedp.Navigate(s.url+"/?topics=outage&user=huoyijie"))
+	lab.Eval[bool](t, tab, `window.opened = true`)
+	const (
+		state = `document.querySelector("#state").dataset.state`
+		shown = `[...document.querySelectorAll("#events .data")].map((e) => e.textContent).join()`
+	)
+	lab.Until(t, tab, patience, state+` === "live"`)
+	lab.Publish(t, s.url, "outage", "before")
+	lab.Until(t, tab, patience, shown+` === "before"`)
+
+	s.do("kill", "gateway")
+	down := time.Now()
+	lab.Until(t, tab, patience, state+` !== "live"`)
+	answersWithoutReplicas(t, s)
+	lab.Hold(t, 10*time.Second-time.Since(down), func() error {
+		if got := lab.Eval[string](t, tab, state); got == "live" || got == "ended" {
+			return fmt.Errorf("the page is %s", got)
+		}
+		return nil
+	})
+	s.do("start", "gateway")
+	begun := time.Now()
+	lab.Until(t, tab, patience, state+` === "live"`)
+	t.Logf("live again %v after the replicas were started", time.Since(begun).Round(10*time.Millisecond))
+	lab.Publish(t, s.url, "outage", "after")
+	lab.Until(t, tab, patience, shown+` === "before,after"`)
+	if !lab.Eval[bool](t, tab, `window.opened === true`) {
+		t.Error("the page was reloaded")
+	}
+}
+
+// answersWithoutReplicas checks what the balancer says in their place.
+func answersWithoutReplicas(t *testing.T, s *stack) {
+	t.Helper()
+	got := send(t, http.MethodGet, s.url+"/subscribe?topics=outage", http.Header{"Origin": {"https://app.example"}}, "")
+	if got.status != http.StatusOK || got.header.Get("Content-Type") != "text/event-stream" ||
+		got.header.Get("Access-Control-Allow-Origin") != "https://app.example" || !strings.HasPrefix(got.body, "retry: ") {
+		t.Errorf("subscribe without replicas: %+v, want 200 and a stream that sets retry", got)
+	}
+	got = send(t, http.MethodPost, s.url+"/publish", http.Header{}, `{"topic":"outage","data":"lost"}`)
+	if got.status != http.StatusServiceUnavailable || got.header.Get("Content-Type") != "application/problem+json" ||
+		got.header.Get("Retry-After") == "" {
+		t.Errorf("publish without replicas: %+v, want 503, a problem and Retry-After", got)
+	}
+}
+
+func scales(t *testing.T, s *stack) {
+	s.do("up", "--wait", "--no-recreate", "--scale", "gateway=5")
+	replicas := s.containers("gateway")
+	if len(replicas) != 5 {
+		t.Fatalf("%d replicas, want 5", len(replicas))
+	}
+	var subscribers []*lab.Subscriber
+	lab.Eventually(t, patience, func() error { // the balancer follows the DNS, by and by
+		subscribers = append(subscribers, lab.Listen(t, s.url, "scale"))
+		for _, replica := range replicas {
+			if s.openStreams(replica) == 0 {
+				return fmt.Errorf("%s has no streams", replica.Name)
+			}
+		}
+		return nil
+	})
+	lab.Publish(t, s.url, "scale", "to everyone")
+	for _, subscriber := range subscribers {
+		subscriber.WaitFired(t, 1)
+	}
+}
+
+func TestStack_AsksForTokens(t *testing.T) {
+	files := []string{"docker-compose.yml", "docker-compose.jwt.yml"}
+	if _, err := newStack(t, files, "GATEWAY_JWT_KEY=").try("config"); err == nil ||
+		!strings.Contains(err.Error(), "GATEWAY_JWT_KEY") {
+		t.Errorf("without a key: %v, want an error that names GATEWAY_JWT_KEY", err)
+	}
+
+	s := newStack(t, files, "GATEWAY_JWT_KEY="+strings.Repeat("0123456789abcdef", 4))
+	s.up()
+	jack := s.token("-sub", "jack", "-subscribe", "chat.*")
+	jill := s.token("-sub", "jill", "-publish", "chat.*")
+
+	subscriber := lab.Subscribe(t, lab.SubscribeOptions{
+		Bases: []string{s.url}, Topics: []string{"chat.a"}, User: "jack", Header: http.Header{"Authorization": {jack}},
+	})
+	subscriber.WaitReady(t)
+	for _, test := range []struct {
+		by, token string
+		want      int
+	}{
+		{"one who may", jill, http.StatusOK},
+		{"one who may not", jack, http.StatusForbidden},
+		{"nobody", "", http.StatusUnauthorized},
+	} {
+		header := http.Header{}
+		if test.token != "" {
+			header.Set("Authorization", test.token)
+		}
+		got := send(t, http.MethodPost, s.url+"/publish", header, `{"topic":"chat.a","data":"hi"}`)
+		if got.status != test.want {
+			t.Errorf("publish by %s: %+v, want status %d", test.by, got, test.want)
+		}
+	}
+	if got := subscriber.WaitFired(t, 1)[0].Envelope(t); got.From != "jill" {
+		t.Errorf("envelope %+v, want one from jill", got)
+	}
+}
+
+// token mints one inside a replica.
+func (s *stack) token(args ...string) string {
+	s.t.Helper()
+	out := s.do(append([]string{"exec", "-T", "gateway", "/gateway", "token", "-exp", "1h"}, args...)...)
+	return "Bearer " + strings.TrimSpace(out)
+}
+
+// answer is what came back to a request.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func send(t *testing.T, method, url string, header http.Header, body string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = header
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, string(got)}
+}
