@@ -2,12 +2,14 @@ package stream
 
 import (
 	"context"
-	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,11 +20,18 @@ import (
 	"sse-gateway/internal/sse"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if role := os.Getenv("STREAM_TEST_ROLE"); role != "" {
+		os.Exit(play(role, os.Args[1:]))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	first    = "retry: 1\nevent: ready\ndata: {}\nid: 0\n\n"
 	patience = 20 * time.Second
+	// serverTimeout is short enough for a test to see that streams do not end by it.
+	serverTimeout = time.Second
 )
 
 // source is a Source that counts its calls.
@@ -42,13 +51,38 @@ func (s *source) Beat() {
 
 func (s *source) Leave() { s.left.Add(1) }
 
+// path is a way to write streams.
+type path string
+
+const (
+	byEngine   path = "engine"   // on other systems: the handler path as well
+	byHandler  path = "handler"  // what net/http writes
+	byHijacker path = "hijacker" // the engine's way out: hijacked, but not taken
+)
+
+// forPaths runs a test over every way to write a stream.
+func forPaths(t *testing.T, test func(t *testing.T, path path)) {
+	for _, path := range []path{byEngine, byHandler, byHijacker} {
+		t.Run(string(path), func(t *testing.T) { test(t, path) })
+	}
+}
+
+// defaults are options under which nothing happens by itself.
+func defaults() Options {
+	return Options{QueueBytes: 2 << 20, QueueEvents: 1024, Heartbeat: time.Minute}
+}
+
 // gate is a server whose every request opens a stream.
 type gate struct {
 	*Streams
-	url    string
+	server *httptest.Server
 	addr   string
-	params func() Params
 	opened chan opened
+
+	// before the first request
+	params  func() Params
+	replay  func(r *http.Request, st *Stream) // between Open and Serve
+	headers http.Header
 }
 
 type opened struct {
@@ -56,47 +90,62 @@ type opened struct {
 	src *source
 }
 
-// forPaths runs a test over both ways to write a stream.
-func forPaths(t *testing.T, test func(t *testing.T, engine bool)) {
-	for name, engine := range map[string]bool{"engine": true, "handler": false} {
-		t.Run(name, func(t *testing.T) { test(t, engine) })
-	}
-}
-
-func defaults(engine bool) Options {
-	return Options{QueueBytes: 256 << 10, QueueEvents: 1024, Heartbeat: time.Minute, Engine: engine}
-}
-
 // newGate starts streams and a server for them, ended with the test.
-func newGate(t testing.TB, opts Options) *gate {
+func newGate(t testing.TB, path path, opts Options) *gate {
 	t.Helper()
+	opts.Engine = path != byHandler
 	streams, err := New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := &gate{
 		Streams: streams,
-		params:  func() Params { return Params{First: []byte(first)} },
 		opened:  make(chan opened, 20000),
+		params:  func() Params { return Params{First: []byte(first)} },
+		replay:  func(*http.Request, *Stream) {},
+		headers: http.Header{"Content-Type": {"text/event-stream"}},
 	}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(g.serve))
-	server.Config.Protocols = new(http.Protocols)
-	server.Config.Protocols.SetHTTP1(true)
-	server.Config.Protocols.SetUnencryptedHTTP2(true)
-	server.Start()
-	g.url, g.addr = server.URL, server.Listener.Addr().String()
+	g.server = httptest.NewUnstartedServer(http.HandlerFunc(g.serve))
+	g.server.Config.Protocols = new(http.Protocols)
+	g.server.Config.Protocols.SetHTTP1(true)
+	g.server.Config.Protocols.SetUnencryptedHTTP2(true)
+	g.server.Config.ReadTimeout, g.server.Config.WriteTimeout = serverTimeout, serverTimeout
+	_, bench := t.(*testing.B)
+	g.server.Listener = listener{g.server.Listener, !bench, path == byHijacker}
+	g.server.Start()
+	g.addr = g.server.Listener.Addr().String()
 	t.Cleanup(func() {
 		if err := streams.Close(); err != nil {
 			t.Error(err)
 		}
-		server.Close()
-		http.DefaultClient.CloseIdleConnections()
+		g.server.Close()
 	})
 	return g
 }
 
+// listener changes the connections that it accepts.
+type listener struct {
+	net.Listener
+	small bool // give them small send buffers, so that writes find them full
+	wrap  bool // hide what they are
+}
+
+func (l listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if l.small {
+		_ = conn.(*net.TCPConn).SetWriteBuffer(8 << 10)
+	}
+	if l.wrap {
+		return struct{ net.Conn }{conn}, nil
+	}
+	return conn, nil
+}
+
 func (g *gate) serve(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/event-stream")
+	maps.Copy(w.Header(), g.headers)
 	src := &source{beat: sse.NewPing("")}
 	st, err := g.Open(w, r, src, g.params())
 	if err != nil {
@@ -104,6 +153,7 @@ func (g *gate) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	src.stream.Store(st)
 	g.opened <- opened{st, src}
+	g.replay(r, st)
 	st.Serve()
 }
 
@@ -127,12 +177,18 @@ func (g *gate) subscribe(t testing.TB) (*client, opened) {
 // dial sends a request and reads the response's head.
 func (g *gate) dial(t testing.TB) *client {
 	t.Helper()
+	return g.request(t, "GET / HTTP/1.1\r\nHost: gate\r\n\r\n")
+}
+
+// request sends a request as it stands and reads the response's head.
+func (g *gate) request(t testing.TB, text string) *client {
+	t.Helper()
 	conn, err := net.Dial("tcp", g.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", g.addr); err != nil {
+	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(patience))
@@ -164,7 +220,7 @@ func (c *client) next(t testing.TB) sse.Event {
 func (c *client) expectNumbers(t testing.TB, first, last int) {
 	t.Helper()
 	for i := first; i < last; i++ {
-		if got, want := c.next(t).ID, fmt.Sprint(i); got != want {
+		if got, want := c.next(t).ID, frameID(i); got != want {
 			t.Fatalf("got event %s, want %s", got, want)
 		}
 	}
@@ -172,8 +228,10 @@ func (c *client) expectNumbers(t testing.TB, first, last int) {
 
 // frame makes event number i.
 func frame(i, size int) *sse.Frame {
-	return sse.NewFrame(sse.AppendBlock(nil, "", 0, []byte(strings.Repeat("x", size))), fmt.Sprint(i))
+	return sse.NewFrame(sse.AppendBlock(nil, "", 0, []byte(strings.Repeat("x", size))), frameID(i))
 }
+
+func frameID(i int) string { return strconv.Itoa(i) }
 
 // eventually polls for a condition.
 func eventually(t testing.TB, what string, holds func() bool) {
@@ -191,7 +249,7 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// gone waits for the end of a stream and tells its reason's count.
+// expectGone waits for the end of a stream.
 func (g *gate) expectGone(t testing.TB, st opened, reason string) {
 	t.Helper()
 	select {

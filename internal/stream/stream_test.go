@@ -1,22 +1,30 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
+	"net/http"
+	"sync"
 	"testing"
+	"time"
 )
 
 func TestStream_DeliversInOrder(t *testing.T) {
-	forPaths(t, func(t *testing.T, engine bool) {
-		g := newGate(t, defaults(engine))
+	forPaths(t, func(t *testing.T, path path) {
+		opts := defaults()
+		opts.QueueBytes = 256 << 10
+		g := newGate(t, path, opts)
 		c, st := g.subscribe(t)
 		for i := range 1000 {
-			if !st.Push(frame(i, 20)) {
+			if !st.Push(frame(i, rand.IntN(300))) {
 				t.Fatalf("event %d refused", i)
 			}
 		}
 		c.expectNumbers(t, 0, 1000)
-		st.Push(frame(1000, 100_000))
+		eventually(t, "queue empty", func() bool { return !hasPending(st.Stream) })
+		st.Push(frame(1000, 500_000)) // more than the queue's bound, but alone in it
 		st.End(ReasonClosed)
 		if st.Push(frame(1001, 1)) {
 			t.Error("pushed after the end")
@@ -26,17 +34,157 @@ func TestStream_DeliversInOrder(t *testing.T) {
 			t.Errorf("got %+v, %v after the end, want EOF", event, err)
 		}
 		g.expectGone(t, st, ReasonClosed)
-		if got := g.Stats(); got.Delivered != 1001 || got.Open != 0 || got.Writes > got.Delivered {
+		if got := g.Stats(); got.Delivered != 1001 || got.Open != 0 || got.Writes == 0 || got.Bytes < 500_000 {
 			t.Errorf("got %+v, want 1001 delivered", got)
 		}
 	})
 }
 
-func TestStream_ClientGone(t *testing.T) {
-	forPaths(t, func(t *testing.T, engine bool) {
-		g := newGate(t, defaults(engine))
+func hasPending(st *Stream) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.q != nil
+}
+
+func TestStream_NoticesThatTheClientGoes(t *testing.T) {
+	forPaths(t, func(t *testing.T, path path) {
+		g := newGate(t, path, defaults())
 		c, st := g.subscribe(t)
 		_ = c.Close()
 		g.expectGone(t, st, ReasonClient)
+		if st.Push(frame(0, 1)) {
+			t.Error("pushed to a client that has gone")
+		}
+	})
+}
+
+func TestStream_FirstReasonHolds(t *testing.T) {
+	forPaths(t, func(t *testing.T, path path) {
+		g := newGate(t, path, defaults())
+		_, st := g.subscribe(t)
+		st.End("of some other package")
+		st.End(ReasonClosed)
+		g.expectGone(t, st, ReasonError)
+		if got := g.Stats().Closed[ReasonClosed]; got != 0 {
+			t.Errorf("%d closed by the second reason", got)
+		}
+	})
+}
+
+func TestStream_ReplayWaitsForRoom(t *testing.T) {
+	const events = 5000
+	forPaths(t, func(t *testing.T, path path) {
+		opts := defaults()
+		opts.QueueEvents, opts.QueueBytes = 64, 64*100
+		g := newGate(t, path, opts)
+		g.replay = func(r *http.Request, st *Stream) {
+			for i := range events {
+				if i%16 == 0 {
+					if err := st.WaitRoom(r.Context()); err != nil {
+						t.Errorf("wait for room at event %d: %v", i, err)
+						return
+					}
+				}
+				if !st.Push(frame(i, 50)) {
+					t.Errorf("event %d refused", i)
+					return
+				}
+			}
+		}
+		c, st := g.subscribe(t)
+		c.expectNumbers(t, 0, events)
+		st.End(ReasonClosed)
+		g.expectGone(t, st, ReasonClosed)
+	})
+}
+
+func TestStream_WaitRoomReturns(t *testing.T) {
+	forPaths(t, func(t *testing.T, path path) {
+		g := newGate(t, path, defaults())
+		_, st := g.subscribe(t)
+		if err := st.WaitRoom(t.Context()); err != nil {
+			t.Errorf("idle stream: %v", err)
+		}
+		fill(t, st)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err := st.WaitRoom(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v of a full queue, want its context's error", err)
+		}
+		var waiters sync.WaitGroup
+		for range 3 {
+			waiters.Go(func() {
+				if err := st.WaitRoom(context.Background()); !errors.Is(err, ErrEnded) {
+					t.Errorf("got %v, want ErrEnded", err)
+				}
+			})
+		}
+		eventually(t, "somebody waits", func() bool {
+			st.mu.Lock()
+			defer st.mu.Unlock()
+			return st.q.room != nil
+		})
+		st.End(ReasonCut)
+		waiters.Wait()
+	})
+}
+
+// fill pushes more than the system keeps for a client that does not read, so that the queue stays more than half full,
+// and returns the number of events.
+func fill(t testing.TB, st opened) int {
+	t.Helper()
+	const events = 300
+	for i := range events {
+		if !st.Push(frame(i, 5000)) {
+			t.Fatalf("refused event %d", i)
+		}
+	}
+	return events
+}
+
+func TestStream_OutlivesServerTimeouts(t *testing.T) {
+	forPaths(t, func(t *testing.T, path path) {
+		t.Parallel()
+		opts := defaults()
+		opts.Heartbeat = 20 * time.Millisecond
+		g := newGate(t, path, opts)
+		c, st := g.subscribe(t)
+		c.Comments = true
+		for start := time.Now(); time.Since(start) < serverTimeout*5/4; {
+			if got := c.next(t).Comment; got != "ping" {
+				t.Fatalf("got %q, want a ping", got)
+			}
+		}
+		st.End(ReasonClosed)
+		g.expectGone(t, st, ReasonClosed)
+	})
+}
+
+func TestStream_Concurrently(t *testing.T) {
+	const pushers = 8
+	forPaths(t, func(t *testing.T, path path) {
+		opts := defaults()
+		opts.QueueEvents = 1 << 20
+		g := newGate(t, path, opts)
+		c, st := g.subscribe(t)
+		var all sync.WaitGroup
+		for range pushers {
+			all.Go(func() {
+				for i := range 500 {
+					st.Push(frame(i, 5))
+				}
+				st.Done()
+			})
+		}
+		for range pushers * 500 {
+			c.next(t)
+		}
+		all.Wait()
+		var ends sync.WaitGroup
+		for range pushers {
+			ends.Go(func() { st.End(ReasonDrain) })
+		}
+		ends.Wait()
+		g.expectGone(t, st, ReasonDrain)
 	})
 }

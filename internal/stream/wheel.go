@@ -75,7 +75,7 @@ func (w *wheel) add(st *Stream, p Params) {
 	if w.maxAge > 0 {
 		limit = now + max(1, w.maxAge*4/5+rand.Int64N(w.maxAge*2/5+1))
 	}
-	due := min(st.beat, limit)
+	due := min(st.beat, limit, now+w.stall)
 	if !p.Expiry.IsZero() {
 		st.expiry = &expiry{at: w.at(p.Expiry), notice: p.Notice, noticeAt: w.at(p.NoticeAt)}
 		due = max(now+1, min(due, st.expiry.at, st.expiry.noticeAt))
@@ -195,7 +195,7 @@ func (st *Stream) turn(now int64) int64 {
 			st.src.Beat()
 		}
 	}
-	return min(next, check, st.beat)
+	return min(next, check, st.beat, now+st.set.wheel.stall)
 }
 
 // check ends the stream if it is too old or makes no progress. It tells whether a heartbeat would be the only thing
