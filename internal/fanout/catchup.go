@@ -23,14 +23,14 @@ func (p *partition) catchUp(ctx context.Context) error {
 	p.mu.Unlock()
 
 	if born.Less(mark.Born) && len(topics) > 0 {
-		if err := p.readThrough(ctx, topics, minID(mark.Born, mark.Head).before()); err != nil {
+		if err := p.readThrough(ctx, topics, mark.Born.before(), true); err != nil {
 			return err
 		}
 	}
 	p.mu.Lock()
 	p.birthLocked(mark.Born)
 	p.mu.Unlock()
-	if err := p.readThrough(ctx, topics, mark.Head); err != nil {
+	if err := p.readThrough(ctx, topics, mark.Head, false); err != nil {
 		return err
 	}
 	p.heard.Store(time.Now().UnixNano())
@@ -62,8 +62,8 @@ func (p *partition) releaseLocked(mark Mark) {
 	}
 }
 
-// readThrough dispatches everything up to end that has not been.
-func (p *partition) readThrough(ctx context.Context, topics []*topic, end ID) error {
+// readThrough dispatches everything up to end that has not been. crossing: a birth follows end.
+func (p *partition) readThrough(ctx context.Context, topics []*topic, end ID, crossing bool) error {
 	readers, err := p.behind(ctx, topics, end)
 	if err != nil {
 		return fmt.Errorf("catch up to %s: %w", end, err)
@@ -71,7 +71,7 @@ func (p *partition) readThrough(ctx context.Context, topics []*topic, end ID) er
 	if len(readers) == 0 {
 		return nil
 	}
-	m := merge{broker: p.broker, part: p.index, readers: readers, end: end, keep: p.keepFrom, limit: catchPage}
+	m := merge{broker: p.broker, part: p.index, readers: readers, end: end, crossing: crossing, keep: p.keepFrom, limit: catchPage}
 	for bound := (ID{}); bound != end; {
 		var items []item
 		if items, bound, err = m.next(ctx); err != nil {

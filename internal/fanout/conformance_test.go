@@ -1,39 +1,453 @@
 package fanout
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"sse-gateway/internal/sse"
 )
 
-func testHub(t *testing.T) *Hub {
-	h := NewHub(NewMemory(MemoryOptions{HistorySize: 100}), Options{Canary: 50 * time.Millisecond})
-	t.Cleanup(func() {
-		if err := h.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return h
+// settings of a world that the conformance suite runs in.
+type settings struct {
+	history int
+	ttl     time.Duration
 }
 
-func TestJoin(t *testing.T) {
-	h := testHub(t)
+// A world is one broker's store, on which hubs can be opened.
+type world struct {
+	name    string
+	cluster bool
+	hub     func(t *testing.T, name string) *Hub
+	// lose destroys everything that the broker has stored, under running hubs.
+	lose func(t *testing.T)
+}
+
+var quick = Options{Canary: 50 * time.Millisecond, Linger: 100 * time.Millisecond}
+
+func memoryWorld(_ *testing.T, s settings) world {
+	broker := NewMemory(MemoryOptions{HistorySize: s.history, HistoryTTL: s.ttl})
+	options := quick
+	options.HistoryTTL = s.ttl
+	var only *Hub
+	return world{name: "memory", hub: func(t *testing.T, _ string) *Hub {
+		if only == nil {
+			only = NewHub(broker, options)
+			t.Cleanup(func() { closeHub(t, only) })
+		}
+		return only
+	}}
+}
+
+func redisWorld(t *testing.T, s settings) world {
+	url, client := startRedis(t)
+	return redisWorldAt(t, url, client, s)
+}
+
+func redisWorldAt(_ *testing.T, url string, client *redis.Client, s settings) world {
+	options := quick
+	options.HistoryTTL = s.ttl
+	return world{
+		name: "redis",
+		hub: func(t *testing.T, name string) *Hub {
+			broker, err := NewRedis(RedisOptions{URL: url, Replica: name, HistorySize: s.history, HistoryTTL: s.ttl, Partitions: 4})
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := NewHub(broker, options)
+			t.Cleanup(func() { closeHub(t, h) })
+			return h
+		},
+		lose: func(t *testing.T) {
+			if err := client.FlushAll(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+}
+
+func closeHub(t *testing.T, h *Hub) {
+	t.Helper()
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// eachWorld runs a test on every broker.
+func eachWorld(t *testing.T, s settings, test func(t *testing.T, w world)) {
+	t.Run("memory", func(t *testing.T) { test(t, memoryWorld(t, s)) })
+	t.Run("redis", func(t *testing.T) { test(t, redisWorld(t, s)) })
+}
+
+func after(id string) Start {
+	start, _ := ParseStart(id, "", time.Now())
+	return start
+}
+
+func since(t *testing.T, text string) Start {
+	t.Helper()
+	start, err := ParseStart("", text, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return start
+}
+
+// data returns the published values of events, and "gap" or "close" for those.
+func data(events []sse.Event) string {
+	var values []string
+	for _, e := range events {
+		var envelope sse.Envelope
+		_ = json.Unmarshal([]byte(e.Data), &envelope)
+		switch e.Type {
+		case "message":
+			values = append(values, string(envelope.Data))
+		default:
+			values = append(values, e.Type)
+		}
+	}
+	return strings.Join(values, " ")
+}
+
+func wantData(t *testing.T, events []sse.Event, want string) {
+	t.Helper()
+	if got := data(events); got != want {
+		t.Fatalf("got %s, want %s\n%v", got, want, events)
+	}
+	last := ID{}
+	for _, e := range events {
+		id, err := ParseID(e.ID)
+		if e.ID == "" && e.Type == "gap" {
+			continue // it shares the id of the gap after it
+		}
+		if err != nil || !last.Less(id) {
+			t.Fatalf("id %s does not rise above %s", e.ID, last)
+		}
+		last = id
+	}
+}
+
+func TestHub_DeliversEveryReplicasEvents(t *testing.T) {
+	eachWorld(t, settings{history: 100}, func(t *testing.T, w world) {
+		a, b := w.hub(t, "a"), w.hub(t, "b")
+		r := newRecorder()
+		join(t, a, r, JoinRequest{Topics: []string{"t", "u"}, User: "jack"})
+		publish(t, b, "t", 1)
+		publish(t, a, "u", 2)
+		publish(t, b, "elsewhere", 3)
+		publish(t, b, Inbox("jack"), 4)
+		publish(t, a, "t", 5)
+		wantData(t, r.wait(t, 4), "1 2 4 5")
+		if got := r.wait(t, 3)[2].Data; got != `{"user":"jack","data":4}` {
+			t.Errorf("got the personal event %s", got)
+		}
+	})
+}
+
+func TestHub_ReadyMissesNothing(t *testing.T) {
+	eachWorld(t, settings{history: 10}, func(t *testing.T, w world) {
+		a, b := w.hub(t, "a"), w.hub(t, "b")
+		for round := range 200 {
+			topic := fmt.Sprint("t", round%50)
+			s, err := a.Join(t.Context(), JoinRequest{Topics: []string{topic}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			publish(t, b, topic, round)
+			r := newRecorder()
+			if err := s.Deliver(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+			wantData(t, r.wait(t, 1), fmt.Sprint(round))
+			s.Leave()
+		}
+	})
+}
+
+func TestHub_ResumesOverAChangedSetOfTopics(t *testing.T) {
+	eachWorld(t, settings{history: 1000}, func(t *testing.T, w world) {
+		a, b := w.hub(t, "a"), w.hub(t, "b")
+		r := newRecorder()
+		first := join(t, a, r, JoinRequest{Topics: []string{"t", "u"}})
+		if first.StartID() == "" {
+			t.Error("a stream from now has no start id")
+		}
+		publish(t, a, "t", 1)
+		cut := r.wait(t, 1)[0].ID
+		first.Leave()
+		for i := range 4 {
+			publish(t, b, "t", 10+i)
+			publish(t, b, "v", 20+i)
+			publish(t, b, "u", 30+i)
+			publish(t, b, Inbox("jack"), 40+i)
+		}
+		second := newRecorder()
+		join(t, b, second, JoinRequest{Topics: []string{"t", "v"}, User: "jack", Start: after(cut)})
+		publish(t, a, "t", 2)
+		wantData(t, second.wait(t, 13), "10 20 40 11 21 41 12 22 42 13 23 43 2")
+	})
+}
+
+func TestHub_ResumesLongHistories(t *testing.T) {
+	eachWorld(t, settings{history: 5000}, func(t *testing.T, w world) {
+		a, b := w.hub(t, "a"), w.hub(t, "b")
+		start := publish(t, a, "t", 0)
+		var want []string
+		var pubs []Publication
+		for i := range 3000 {
+			pubs = append(pubs, Publication{Topic: []string{"t", "u", "v"}[i%3], Data: json.RawMessage(fmt.Sprint(i))})
+			want = append(want, fmt.Sprint(i))
+		}
+		for _, result := range a.Publish(t.Context(), pubs) {
+			if result.Err != nil {
+				t.Fatal(result.Err)
+			}
+		}
+		for _, from := range []Start{after(start.String()), since(t, start.String())} {
+			r := newRecorder()
+			join(t, b, r, JoinRequest{Topics: []string{"t", "u", "v"}, Start: from})
+			wantData(t, r.wait(t, 3000), strings.Join(want, " "))
+		}
+		r := newRecorder()
+		join(t, b, r, JoinRequest{Topics: []string{"t", "u", "v"}, Start: since(t, "all")})
+		wantData(t, r.wait(t, 3001), "0 "+strings.Join(want, " "))
+		r = newRecorder()
+		join(t, b, r, JoinRequest{Topics: []string{"t", "u", "v"}, Start: since(t, "10m")})
+		wantData(t, r.wait(t, 3001), "0 "+strings.Join(want, " "))
+	})
+}
+
+func TestHub_TellsAGapWhereHistoryWasTrimmed(t *testing.T) {
+	eachWorld(t, settings{history: 200}, func(t *testing.T, w world) {
+		a, b := w.hub(t, "a"), w.hub(t, "b")
+		publish(t, a, "quiet", 0)
+		start := publish(t, a, "t", 1)
+		publish(t, a, "u", 2)
+		for i := range 1000 {
+			publish(t, a, "t", i)
+		}
+		r := newRecorder()
+		join(t, b, r, JoinRequest{Topics: []string{"t", "u", "quiet", "never"}, Start: after(start.String())})
+		events := r.wait(t, 150)
+		if events[0].Type != "message" || events[1].Type != "gap" || strings.Contains(data(events[2:]), "gap") {
+			t.Fatalf("got %s, want u's event, one gap, and the rest", data(events))
+		}
+		var gap struct{ Topic, After, Oldest string }
+		if err := json.Unmarshal([]byte(events[1].Data), &gap); err != nil {
+			t.Fatal(err)
+		}
+		if gap.Topic != "t" || gap.After != start.String() || gap.Oldest != events[2].ID {
+			t.Errorf("got the gap %+v, want topic t after %s with oldest %s", gap, start, events[2].ID)
+		}
+		again := newRecorder()
+		join(t, b, again, JoinRequest{Topics: []string{"t", "u"}, Start: after(events[1].ID)})
+		if got := again.wait(t, 100); strings.Contains(data(got), "gap") {
+			t.Errorf("a stream that was told the gap is told again: %s", data(got))
+		}
+	})
+}
+
+func TestHub_TellsNoGapWhereNothingWasLost(t *testing.T) {
+	eachWorld(t, settings{history: 0}, func(t *testing.T, w world) {
+		a, b := w.hub(t, "a"), w.hub(t, "b")
+		publish(t, a, "t", 1)
+		last := publish(t, a, "u", 2)
+		r := newRecorder()
+		join(t, b, r, JoinRequest{Topics: []string{"t", "u", "v"}, Start: after(last.String())})
+		publish(t, a, "v", 3)
+		wantData(t, r.wait(t, 1), "3")
+	})
+}
+
+func TestHub_TellsAGapWithoutHistory(t *testing.T) {
+	eachWorld(t, settings{history: 0}, func(t *testing.T, w world) {
+		a := w.hub(t, "a")
+		first := publish(t, a, "t", 1)
+		publish(t, a, "t", 2)
+		r := newRecorder()
+		join(t, a, r, JoinRequest{Topics: []string{"t"}, Start: after(first.String())})
+		publish(t, a, "t", 3)
+		wantData(t, r.wait(t, 2), "gap 3")
+	})
+}
+
+func TestHub_TellsAGapForACursorThatItCannotRead(t *testing.T) {
+	eachWorld(t, settings{history: 10}, func(t *testing.T, w world) {
+		a := w.hub(t, "a")
+		publish(t, a, "t", 1)
+		for _, bad := range []string{"rubbish", "9999999999999-0", "cAAAA", "1-", "\U0001f600"} {
+			r := newRecorder()
+			s := join(t, a, r, JoinRequest{Topics: []string{"t", "u"}, Start: after(bad)})
+			got := r.wait(t, 2)
+			if data(got) != "gap gap" || got[1].ID == "" {
+				t.Errorf("last event ID %q: got %v", bad, got)
+			}
+			s.Leave()
+		}
+	})
+}
+
+func TestHub_TellsEveryStreamOfLostData(t *testing.T) {
+	w := redisWorld(t, settings{history: 100})
+	a, b := w.hub(t, "a"), w.hub(t, "b")
 	r := newRecorder()
-	join(t, h, r, JoinRequest{Topics: []string{"a", "b"}})
-	publish(t, h, "a", 1)
-	publish(t, h, "b", 2)
-	publish(t, h, "c", 3)
-	id := publish(t, h, "a", 4)
-	events := r.wait(t, 3)
-	if events[2].ID != id.String() {
-		t.Error(events)
+	join(t, a, r, JoinRequest{Topics: []string{"t", "u"}})
+	cut := publish(t, b, "t", 1)
+	r.wait(t, 1)
+	w.lose(t)
+	publish(t, b, "t", 2)
+	events := r.wait(t, 4)
+	if got := data(events); strings.Count(got, "gap") != 2 || !strings.HasSuffix(got, "2") {
+		t.Fatalf("got %s, want both topics' gaps, then 2", got)
 	}
-	for i := range 50 {
-		publish(t, h, "b", i)
+	resumed := newRecorder()
+	join(t, b, resumed, JoinRequest{Topics: []string{"t", "u"}, Start: after(cut.String())})
+	wantData(t, resumed.wait(t, 3), "gap gap 2")
+}
+
+func TestHub_KeyMakesARetrySafe(t *testing.T) {
+	eachWorld(t, settings{history: 10}, func(t *testing.T, w world) {
+		a, b := w.hub(t, "a"), w.hub(t, "b")
+		r := newRecorder()
+		join(t, b, r, JoinRequest{Topics: []string{"t"}})
+		pub := Publication{Topic: "t", Data: json.RawMessage("1"), Key: "k", Publisher: "p"}
+		first := a.Publish(t.Context(), []Publication{pub})[0]
+		again := b.Publish(t.Context(), []Publication{pub})[0]
+		if first.Err != nil || first != again {
+			t.Errorf("got %v for the retry, want %v", again, first)
+		}
+		other := pub
+		other.Publisher = "q"
+		if got := b.Publish(t.Context(), []Publication{other})[0]; got.ID == first.ID {
+			t.Error("another publisher's key was taken for this one's")
+		}
+		publish(t, a, "t", 2)
+		wantData(t, r.wait(t, 3), "1 1 2")
+	})
+}
+
+func TestHub_ClosesATopic(t *testing.T) {
+	eachWorld(t, settings{history: 10}, func(t *testing.T, w world) {
+		a, b := w.hub(t, "a"), w.hub(t, "b")
+		r := newRecorder()
+		s := join(t, b, r, JoinRequest{Topics: []string{"t"}, User: "jack"})
+		first := publish(t, a, "t", 1)
+		closed, err := a.CloseTopic(t.Context(), "t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := b.CloseTopic(t.Context(), "t"); err != nil || again != closed {
+			t.Errorf("closing again: got %s, %v, want %s", again, err, closed)
+		}
+		wantData(t, r.wait(t, 2), "1 close")
+		r.waitEnd(t, "closed")
+		s.Leave()
+		if got := b.Publish(t.Context(), []Publication{{Topic: "t", Data: json.RawMessage("2")}})[0]; !errors.Is(got.Err, ErrTopicClosed) {
+			t.Errorf("publish to a closed topic: got %v", got.Err)
+		}
+		rest := newRecorder()
+		late := join(t, b, rest, JoinRequest{Topics: []string{"t"}, Start: after(first.String())})
+		wantData(t, rest.wait(t, 1), "close")
+		rest.waitEnd(t, "closed")
+		late.Leave()
+		done, err := a.Join(t.Context(), JoinRequest{Topics: []string{"t"}, Start: after(closed.String())})
+		if err != nil || !done.Closed() {
+			t.Errorf("a stream that has it all: not closed, %v", err)
+		}
+		done.Leave()
+		two, err := a.Join(t.Context(), JoinRequest{Topics: []string{"t", "u"}, Start: after(closed.String())})
+		if err != nil || two.Closed() {
+			t.Errorf("a stream with another topic: closed, or %v", err)
+		}
+		two.Leave()
+	})
+}
+
+func TestHub_PagesThroughHistory(t *testing.T) {
+	eachWorld(t, settings{history: 100}, func(t *testing.T, w world) {
+		h := w.hub(t, "a")
+		for i := range 25 {
+			publish(t, h, "t", i)
+		}
+		var events []sse.Event
+		for after := (ID{}); ; {
+			page, err := h.History(t.Context(), "t", after, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range page.Events {
+				events = append(events, e.Event)
+			}
+			if after = page.Next; !page.More {
+				break
+			}
+		}
+		if len(events) != 25 || events[24].Data != `{"topic":"t","data":24}` {
+			t.Errorf("got %d events: %v", len(events), events)
+		}
+	})
+}
+
+func TestHub_CountsStreamsOverAllReplicas(t *testing.T) {
+	eachWorld(t, settings{history: 100}, func(t *testing.T, w world) {
+		a, b := w.hub(t, "a"), w.hub(t, "b")
+		for range 3 {
+			join(t, a, newRecorder(), JoinRequest{Topics: []string{"t"}, User: "jack"})
+		}
+		join(t, b, newRecorder(), JoinRequest{Topics: []string{"t", "u"}})
+		first, last := publish(t, a, "t", 1), publish(t, a, "t", 2)
+		info, err := b.Topic(t.Context(), "t")
+		want := TopicInfo{Topic: "t", Subscribers: 4, Events: 2, First: first, Last: last}
+		if err != nil || info != want {
+			t.Errorf("got %+v, %v, want %+v", info, err, want)
+		}
+		if info, err = b.Topic(t.Context(), Inbox("jack")); err != nil || info.Subscribers != 3 {
+			t.Errorf("got %+v, %v, want 3 streams", info, err)
+		}
+		topics, err := a.Topics(t.Context())
+		if err != nil || len(topics) != 2 || topics[0].Subscribers != 4 || topics[1].Topic != "u" {
+			t.Errorf("got %v, %v", topics, err)
+		}
+	})
+}
+
+func TestHub_CutsAnOwnersStreams(t *testing.T) {
+	eachWorld(t, settings{}, func(t *testing.T, w world) {
+		a, b := w.hub(t, "a"), w.hub(t, "b")
+		mine, other := newRecorder(), newRecorder()
+		join(t, a, mine, JoinRequest{Topics: []string{"t"}, Owner: "jack"})
+		join(t, a, other, JoinRequest{Topics: []string{"t"}, Owner: "jill"})
+		if err := b.Cut(t.Context(), "jack"); err != nil {
+			t.Fatal(err)
+		}
+		mine.waitEnd(t, "cut")
+		publish(t, b, "t", 1)
+		wantData(t, other.wait(t, 1), "1")
+	})
+}
+
+func TestHub_JoinFailsInTimeWithoutBroker(t *testing.T) {
+	broker, err := NewRedis(RedisOptions{URL: "redis://127.0.0.1:1", Replica: "a", Timeout: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
 	}
-	r2 := newRecorder()
-	start, _ := ParseStart(events[0].ID, "", time.Now())
-	join(t, h, r2, JoinRequest{Topics: []string{"a", "b", "d"}, Start: start})
-	if got := r2.wait(t, 52); len(got) != 52 {
-		t.Error(got)
+	options := quick
+	options.Timeout = 200 * time.Millisecond
+	h := NewHub(broker, options)
+	defer closeHub(t, h)
+	if _, err := h.Join(context.Background(), JoinRequest{Topics: []string{"t"}}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("join: got %v", err)
+	}
+	if result := h.Publish(context.Background(), []Publication{{Topic: "t", Data: json.RawMessage("1")}})[0]; !errors.Is(result.Err, ErrUnavailable) {
+		t.Errorf("publish: got %v", result.Err)
+	}
+	if h.Ready() == nil {
+		t.Error("the hub says it is ready")
 	}
 }

@@ -77,6 +77,28 @@ func (r *recorder) wait(t *testing.T, n int) []sse.Event {
 	}
 }
 
+// waitEnd waits for the stream's end.
+func (r *recorder) waitEnd(t *testing.T, want string) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for {
+		r.mu.Lock()
+		ended := r.ended
+		r.mu.Unlock()
+		if ended != "" {
+			if ended != want {
+				t.Fatalf("the stream ended for %q, want %q", ended, want)
+			}
+			return
+		}
+		select {
+		case <-r.more:
+		case <-deadline:
+			t.Fatalf("the stream did not end for %q", want)
+		}
+	}
+}
+
 func publish(t *testing.T, h *Hub, topic string, n int) ID {
 	t.Helper()
 	result := h.Publish(t.Context(), []Publication{{Topic: topic, Data: json.RawMessage(fmt.Sprint(n))}})[0]

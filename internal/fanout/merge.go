@@ -34,9 +34,11 @@ type merge struct {
 	broker  Broker
 	part    int
 	readers []*reader
-	end     ID          // nothing above it is handed out
-	keep    func(ID) ID // the id that an expired last id cannot be above, as seen from end
-	limit   int
+	end     ID // nothing above it is handed out
+	// crossing: a birth follows end, and every topic is told a gap there. None is told at end itself.
+	crossing bool
+	keep     func(ID) ID // the id that an expired last id cannot be above, as seen from end
+	limit    int
 }
 
 // next returns the next items, in id order, and the id up to which the history is complete with them; that is end when
@@ -107,7 +109,7 @@ func (m *merge) refill(ctx context.Context) error {
 // between was trimmed; also the first event beyond the end, which is not handed out.
 func (m *merge) take(r *reader, tail Tail) {
 	for _, e := range tail.Entries {
-		r.gap(minID(e.Prev, m.end), e.ID)
+		m.gap(r, e.Prev, e.ID)
 		if m.end.Less(e.ID) {
 			r.done = true
 			return
@@ -126,13 +128,15 @@ func (m *merge) take(r *reader, tail Tail) {
 	if last.IsZero() {
 		last = m.keep(m.end)
 	}
-	r.gap(minID(last, m.end), ID{})
+	m.gap(r, last, ID{})
 }
 
 // gap notes that nothing between what the reader has and id can be read any more, if that is so.
-func (r *reader) gap(id, oldest ID) {
-	if maxID(r.has, r.known).Less(id) {
-		r.items = append(r.items, item{id: id, topic: r.topic, from: r, gap: true, after: r.has, oldest: oldest})
-		r.has = id
+func (m *merge) gap(r *reader, id, oldest ID) {
+	id = minID(id, m.end)
+	if !maxID(r.has, r.known).Less(id) || (m.crossing && id == m.end) {
+		return
 	}
+	r.items = append(r.items, item{id: id, topic: r.topic, from: r, gap: true, after: r.has, oldest: oldest})
+	r.has = id
 }

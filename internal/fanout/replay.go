@@ -179,7 +179,7 @@ func (pt *part) readDeep(ctx context.Context) error {
 	}
 	if pt.pos.Less(born) && pt.untold(born).IsZero() {
 		// The stream crosses the birth: what is left from before it, then a gap in every topic.
-		m.end = born.before()
+		m.end, m.crossing = born.before(), true
 		if err := pt.drain(ctx, m); err != nil {
 			return err
 		}

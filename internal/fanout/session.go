@@ -306,46 +306,62 @@ func (p *partition) takeLapsed() []string {
 	return names
 }
 
+// audited is a topic as it was before the broker was asked for its last id.
+type audited struct {
+	topic *topic
+	chain ID
+	exact bool
+}
+
 // audit compares the last ids of some topics with what has been dispatched.
 func (p *partition) audit(ctx context.Context) error {
-	p.mu.Lock()
-	var topics []*topic
-	for _, t := range p.topics {
-		if len(topics) == auditBatch || p.state != live {
-			break
-		}
-		if t.ready {
-			topics = append(topics, t)
-		}
-	}
-	p.mu.Unlock()
+	topics, watermark := p.auditees()
 	if len(topics) == 0 {
 		return nil
 	}
-	tails, err := p.broker.Read(ctx, p.index, lastReads(topics))
+	reads := make([]Read, len(topics))
+	for i := range topics {
+		reads[i].Topic = topics[i].topic.name
+	}
+	tails, err := p.broker.Read(ctx, p.index, reads)
 	if err != nil {
 		return fmt.Errorf("audit %d topics: %w", len(topics), err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, t := range topics {
-		if p.state == live && p.topics[t.name] == t {
-			p.auditLocked(t, tails[i].Last)
+	for i := range topics {
+		if p.state == live && p.topics[topics[i].topic.name] == topics[i].topic {
+			p.auditLocked(&topics[i], tails[i].Last, watermark)
 		}
 	}
 	return nil
 }
 
-func (p *partition) auditLocked(t *topic, last ID) {
-	k := p.opts.retention()
-	young := p.watermark.Minus(k / 2).Less(t.chain)
+// auditees picks the topics of this audit. A map's order is random enough for all to get their turn.
+func (p *partition) auditees() (topics []audited, watermark ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.topics {
+		if len(topics) == auditBatch || p.state != live {
+			break
+		}
+		if t.ready {
+			topics = append(topics, audited{topic: t, chain: t.chain, exact: t.exact})
+		}
+	}
+	return topics, p.watermark
+}
+
+func (p *partition) auditLocked(was *audited, last, watermark ID) {
+	t, k := was.topic, p.opts.retention()
+	young := watermark.Minus(k / 2).Less(was.chain)
 	switch {
 	case t.chain.Less(last) && !p.watermark.Less(last):
 		p.breakLocked("an audit found an event that was never delivered", t.name, last, false)
-	case t.exact && last.Less(t.chain) && (young || !last.IsZero()):
-		p.breakLocked("an audit found that the broker has lost an event", t.name, t.chain, true)
-	case !t.chain.Less(last) && t.chain.Less(p.watermark.Minus(k/4)):
+	case was.exact && last.Less(was.chain) && (young || !last.IsZero()):
+		p.breakLocked("an audit found that the event store has lost an event", t.name, was.chain, true)
+	case t.chain == was.chain && !t.chain.Less(last) && t.chain.Less(watermark.Minus(k/4)):
 		// Nothing since: the chain goes on from here, before the broker forgets the last id.
-		t.chain, t.exact = p.watermark, false
+		t.chain, t.exact = watermark, false
 	}
 }
