@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 
 	"sse-gateway/internal/auth"
 	"sse-gateway/internal/fanout"
@@ -18,6 +17,15 @@ const (
 	pageSize    = 100
 	maxPageSize = 1000
 )
+
+type topicsAnswer struct {
+	Topics []activeTopic `json:"topics"`
+}
+
+type activeTopic struct {
+	Topic       string `json:"topic"`
+	Subscribers int    `json:"subscribers"`
+}
 
 type topicAnswer struct {
 	Topic       string `json:"topic"`
@@ -54,13 +62,9 @@ func (a *API) listTopics(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list := struct {
-		Topics []topicAnswer `json:"topics"`
-	}{Topics: []topicAnswer{}}
+	list := topicsAnswer{Topics: make([]activeTopic, 0, len(infos))}
 	for _, info := range infos {
-		if !strings.HasPrefix(info.Topic, "@") { // inboxes are shown under their users
-			list.Topics = append(list.Topics, newTopicAnswer(info))
-		}
+		list.Topics = append(list.Topics, activeTopic{Topic: info.Topic, Subscribers: info.Subscribers})
 	}
 	answer(w, list)
 	return nil

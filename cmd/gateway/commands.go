@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"time"
+
+	"sse-gateway/internal/auth"
+)
+
+// mintToken makes a token for development. It looks at nothing but the settings of tokens, so that it works where
+// the gateway itself is configured otherwise.
+func mintToken(args, environ []string, stdout io.Writer) error {
+	cfg, faults := parseConfig(environ)
+	if len(faults) > 0 {
+		return &configError{faults}
+	}
+	if err := auth.TokenCommand(args, cfg.jwt(), stdout); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+func printVersion(stdout io.Writer) error {
+	version := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = info.Main.Version + " " + info.GoVersion
+	}
+	_, err := fmt.Fprintln(stdout, "gateway", version)
+	return err
+}
+
+// healthcheck asks the gateway that runs with the same configuration whether it is live, or ready. A replica that is
+// not ready is not to be restarted for it: its streams are still open.
+func healthcheck(ctx context.Context, args, environ []string) error {
+	path := "/healthz"
+	switch {
+	case len(args) == 1 && args[0] == "ready":
+		path = "/readyz"
+	case len(args) > 0:
+		return usageError{errors.New("healthcheck takes nothing, or ready")}
+	}
+	cfg, faults := parseConfig(environ)
+	if len(faults) > 0 {
+		return &configError{faults}
+	}
+	scheme, addr := "http", cfg.AdminAddr
+	if addr == "" {
+		addr = cfg.Addr
+		if cfg.TLSCert != "" {
+			scheme = "https"
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+dialable(addr)+path, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("healthcheck of %s: %w", addr, err)
+	}
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		// It is this machine's own gateway, whatever name its certificate is for.
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above; nothing is sent
+	}}
+	response, err := client.Do(request)
+	if err != nil {
+		return fmt.Errorf("healthcheck: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("healthcheck: %s answers %s", path, response.Status)
+	}
+	return nil
+}
+
+// dialable is where a listening address can be reached from the same machine.
+func dialable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || (err == nil && ip.IsUnspecified()) {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,53 @@
+// Command gateway brings published events to browsers over Server-Sent Events. It is configured by environment
+// variables alone; "gateway -h" lists them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+func main() {
+	os.Exit(exit(run(context.Background(), os.Args, os.Environ(), os.Stdout, os.Stderr), os.Stderr))
+}
+
+// A usageError is a command that is used wrongly.
+type usageError struct{ error }
+
+// exit tells what has ended the process, and returns its exit code.
+func exit(err error, stderr io.Writer) int {
+	if err == nil {
+		return 0
+	}
+	_, _ = fmt.Fprintln(stderr, "gateway:", err)
+	var config *configError
+	var usage usageError
+	if errors.As(err, &config) || errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}
+
+// run carries out the command that args name; none is to run the gateway, until ctx is done or a signal comes.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	command := ""
+	if len(args) > 1 {
+		command = args[1]
+	}
+	switch command {
+	case "":
+		return serve(ctx, environ, stderr)
+	case "-h", "-help", "--help", "help":
+		return printUsage(stdout)
+	case "version", "-version", "--version":
+		return printVersion(stdout)
+	case "token":
+		return mintToken(args[2:], environ, stdout)
+	case "healthcheck":
+		return healthcheck(ctx, args[2:], environ)
+	}
+	return usageError{fmt.Errorf("there is no command %q; gateway -h lists them", command)}
+}

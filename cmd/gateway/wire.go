@@ -1,0 +1,100 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"sse-gateway/internal/auth"
+	"sse-gateway/internal/fanout"
+	"sse-gateway/internal/httpapi"
+	"sse-gateway/internal/limit"
+)
+
+// surface is what the HTTP surface takes from the configuration.
+func (c config) surface() httpapi.Options {
+	return httpapi.Options{
+		Retry:         c.Retry,
+		MaxEventBytes: int(c.MaxEventBytes),
+		MaxBodyBytes:  int(c.MaxBodyBytes),
+		MaxTopics:     c.MaxTopics,
+		Users:         c.Users,
+		Topics:        c.Topics,
+		Streams: limit.StreamsOptions{
+			Total:   c.MaxStreams,
+			PerUser: c.MaxStreamsPerUser,
+			PerIP:   c.MaxStreamsPerIP,
+		},
+		PublishRate:    c.PublishRate,
+		PublishBurst:   c.PublishBurst,
+		TrustedProxies: c.proxies,
+		CORSOrigins:    c.CORSOrigins,
+		AdminElsewhere: c.AdminAddr != "",
+	}
+}
+
+// jwt is what tokens are checked and made with.
+func (c config) jwt() auth.JWTOptions {
+	return auth.JWTOptions{
+		Key:        string(c.JWTKey),
+		KeyFile:    c.JWTKeyFile,
+		JWKSURL:    c.JWKSURL,
+		Issuer:     c.JWTIssuer,
+		Audience:   c.JWTAudience,
+		Cookie:     c.JWTCookie,
+		Claim:      c.JWTClaim,
+		MaxAge:     c.JWTMaxAge,
+		AllowNoExp: c.JWTNoExp,
+	}
+}
+
+// newHub connects the hub to the broker that is configured.
+func newHub(c config, log *slog.Logger) (*fanout.Hub, error) {
+	broker, err := newBroker(c, log)
+	if err != nil {
+		return nil, err
+	}
+	return fanout.NewHub(broker, fanout.Options{
+		HistoryTTL:  c.HistoryTTL,
+		QueueEvents: c.QueueEvents,
+		QueueBytes:  int(c.QueueBytes),
+		Timeout:     c.RedisTimeout,
+		Canary:      c.Canary,
+		Log:         log,
+	}), nil
+}
+
+func newBroker(c config, log *slog.Logger) (fanout.Broker, error) {
+	if c.RedisURL == "" {
+		return fanout.NewMemory(fanout.MemoryOptions{HistorySize: c.HistorySize, HistoryTTL: c.HistoryTTL}), nil
+	}
+	options := c.redis()
+	options.Log = log
+	broker, err := fanout.NewRedis(options)
+	if err != nil {
+		return nil, fmt.Errorf("%sREDIS_URL: %w", prefix, err)
+	}
+	return broker, nil
+}
+
+// redis is where events are stored.
+func (c config) redis() fanout.RedisOptions {
+	return fanout.RedisOptions{
+		URL:         string(c.RedisURL),
+		Replica:     replicaName(),
+		HistorySize: c.HistorySize,
+		HistoryTTL:  c.HistoryTTL,
+		Timeout:     c.RedisTimeout,
+		Partitions:  c.Partitions,
+	}
+}
+
+// replicaName is like no other replica's, nor like this one's before a restart.
+func replicaName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "gateway"
+	}
+	return host + "-" + rand.Text()[:10]
+}

@@ -1,0 +1,230 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sse-gateway/internal/auth"
+	"sse-gateway/internal/fanout"
+	"sse-gateway/internal/sse"
+	"sse-gateway/internal/stream"
+)
+
+// A testGateway is a surface on the embedded broker, served over real connections.
+type testGateway struct {
+	*API
+	t      *testing.T
+	url    string
+	client *http.Client
+	log    *syncBuffer
+}
+
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func newTestGateway(t *testing.T, who auth.Authenticator, opts Options) *testGateway {
+	t.Helper()
+	broker := fanout.NewMemory(fanout.MemoryOptions{HistorySize: 1000})
+	g := newTestGatewayOn(t, broker, who, opts)
+	waitFor(t, "the hub is ready", func() bool { return g.hub.Ready() == nil })
+	return g
+}
+
+func newTestGatewayOn(t *testing.T, broker fanout.Broker, who auth.Authenticator, opts Options) *testGateway {
+	t.Helper()
+	log := &syncBuffer{}
+	opts.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	hub := fanout.NewHub(broker, fanout.Options{Timeout: time.Second})
+	streams, err := stream.New(stream.Options{QueueBytes: 256 << 10, QueueEvents: 1024, Heartbeat: time.Minute, Engine: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := New(hub, streams, who, opts)
+	server := httptest.NewUnstartedServer(api.Routes())
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Config.ErrorLog = slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug)
+	server.Start()
+	transport := &http.Transport{}
+	t.Cleanup(func() {
+		api.Drain()
+		streams.Drain(context.Background(), 0)
+		transport.CloseIdleConnections()
+		server.Close()
+		if err := streams.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := hub.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &testGateway{API: api, t: t, url: server.URL, client: &http.Client{Transport: transport}, log: log}
+}
+
+// h2 makes the client speak HTTP/2 without TLS.
+func (g *testGateway) h2() {
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	g.t.Cleanup(transport.CloseIdleConnections)
+	g.client = &http.Client{Transport: transport}
+}
+
+func waitFor(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !condition(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not happen that %s", what)
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+// An answered is an answer with its body read.
+type answered struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (a answered) problem(t *testing.T) problem {
+	t.Helper()
+	var p problem
+	decoder := json.NewDecoder(strings.NewReader(a.body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&p); err != nil || a.header.Get("Content-Type") != "application/problem+json" {
+		t.Fatalf("no problem: %d %s %q (%v)", a.status, a.header.Get("Content-Type"), a.body, err)
+	}
+	return p
+}
+
+// do sends a request. headers are name, value, name, value.
+func (g *testGateway) do(method, path, body string, headers ...string) answered {
+	g.t.Helper()
+	response := g.open(method, path, strings.NewReader(body), headers...)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return answered{response.StatusCode, response.Header, string(text)}
+}
+
+func (g *testGateway) open(method, path string, body io.Reader, headers ...string) *http.Response {
+	g.t.Helper()
+	request, err := http.NewRequestWithContext(g.t.Context(), method, g.url+path, body)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Add(headers[i], headers[i+1])
+	}
+	response, err := g.client.Do(request)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return response
+}
+
+// publish publishes one event and returns its id.
+func (g *testGateway) publish(body string, headers ...string) string {
+	g.t.Helper()
+	got := g.do(http.MethodPost, "/publish", body, headers...)
+	var id idAnswer
+	if err := json.Unmarshal([]byte(got.body), &id); err != nil || got.status != http.StatusOK || id.ID == "" {
+		g.t.Fatalf("publish %s: %d %s", body, got.status, got.body)
+	}
+	return id.ID
+}
+
+// A testStream is an open stream.
+type testStream struct {
+	*sse.Decoder
+	t        *testing.T
+	response *http.Response
+}
+
+// subscribe opens a stream and reads ready.
+func (g *testGateway) subscribe(query string, headers ...string) (*testStream, sse.Event) {
+	g.t.Helper()
+	s := g.stream(query, headers...)
+	ready := s.next()
+	if ready.Type != "ready" {
+		g.t.Fatalf("the first event is %+v", ready)
+	}
+	return s, ready
+}
+
+func (g *testGateway) stream(query string, headers ...string) *testStream {
+	g.t.Helper()
+	response := g.open(http.MethodGet, "/subscribe?"+query, http.NoBody, headers...)
+	g.t.Cleanup(func() { _ = response.Body.Close() })
+	if response.StatusCode != http.StatusOK {
+		g.t.Fatalf("subscribe: %s", response.Status)
+	}
+	return &testStream{sse.NewDecoder(response.Body), g.t, response}
+}
+
+func (s *testStream) next() sse.Event {
+	s.t.Helper()
+	event, err := s.Next()
+	if err != nil {
+		s.t.Fatalf("next event: %v", err)
+	}
+	return event
+}
+
+func (s *testStream) close() { _ = s.response.Body.Close() }
+
+const testKey = "a secret of more than thirty-two bytes"
+
+// newTestJWT checks tokens that are signed with testKey.
+func newTestJWT(t *testing.T) *auth.JWT {
+	t.Helper()
+	who, err := auth.NewJWT(t.Context(), auth.JWTOptions{Key: testKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return who
+}
+
+// bearer is the header of a token.
+func bearer(t *testing.T, grant auth.Grant) []string {
+	t.Helper()
+	return []string{"Authorization", "Bearer " + mint(t, grant)}
+}
+
+func mint(t *testing.T, grant auth.Grant) string {
+	t.Helper()
+	if grant.Lifetime == 0 {
+		grant.Lifetime = time.Hour
+	}
+	token, err := auth.Mint(auth.JWTOptions{Key: testKey}, grant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
