@@ -21,8 +21,11 @@ import (
 
 const patience = 10 * time.Second // for anything that the page is to do
 
-// startBrowser starts a headless Chromium that ends with the test, and returns the context for its tabs.
-func startBrowser(t *testing.T) context.Context {
+// browser is a running Chromium.
+type browser struct{ ctx context.Context }
+
+// startBrowser starts a headless Chromium that ends with the test.
+func startBrowser(t *testing.T) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -44,7 +47,7 @@ func startBrowser(t *testing.T) context.Context {
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("start %s: %v", path, err)
 	}
-	return ctx
+	return &browser{ctx}
 }
 
 // tab is one page in the browser. What goes wrong in it – a script's error, a violation of the policy, a dialog –
@@ -58,10 +61,10 @@ type tab struct {
 }
 
 // openTab opens a tab with a storage of its own.
-func openTab(t *testing.T, browser context.Context, url string) *tab {
+func openTab(t *testing.T, b *browser, url string) *tab {
 	t.Helper()
 	p := &tab{t: t}
-	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.hear))
+	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.hear))
 	p.ctx = ctx
 	t.Cleanup(func() {
 		cancel()

@@ -90,9 +90,6 @@ func (g *fakeGateway) sendRaw(target, kind, data string) string {
 	return fmt.Sprintf("%d-0", id)
 }
 
-// drop ends every open stream; the server stays there.
-func (g *fakeGateway) drop() { g.change(func() { g.epoch++ }) }
-
 func (g *fakeGateway) setDown(down bool) { g.change(func() { g.down = down }) }
 
 func (g *fakeGateway) refuse(r *refusal) { g.change(func() { g.refusal = r; g.epoch++ }) }

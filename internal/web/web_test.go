@@ -3,6 +3,7 @@ package web_test
 import (
 	"encoding/json"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,9 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"sse-gateway/internal/web"
+
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
@@ -41,9 +42,7 @@ func served(t *testing.T) map[string]string {
 
 func request(method, target string, header http.Header) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, nil)
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	w := httptest.NewRecorder()
 	web.Handler().ServeHTTP(w, r)
 	return w
@@ -163,7 +162,7 @@ func TestHandler_RefusesWithProblem(t *testing.T) {
 // What the policy would block must not be in the files to begin with.
 func TestPage_LoadsOnlyItsOwnFiles(t *testing.T) {
 	files := served(t)
-	reference := regexp.MustCompile(`(?:src|href)="([^"]*)"|from "\./([^"]*)"|url\(([^)]*)\)`)
+	reference := regexp.MustCompile(`(?:src|href)="([^"#]+)"|from "\./([^"]*)"|url\(([^)]*)\)`)
 	used := map[string]bool{"/": true}
 	for name, content := range files {
 		for _, match := range reference.FindAllStringSubmatch(content, -1) {

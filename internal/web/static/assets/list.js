@@ -1,11 +1,13 @@
-// The list of events: the last 500, newest at the end. Rows are gathered and put into the page a few times a second at
-// most, so that a flood of events costs a bounded amount of work; what a full list would drop again is never rendered.
+// The list of events: the last 500, newest at the end. Rows are gathered and put into the page together, and it rests
+// longer than it worked, so that a flood of events leaves the page usable; what a full list would drop again is never
+// rendered.
 
 import { byId } from "./dom.js";
 import { render } from "./rows.js";
 
 const maxRows = 500;
-const pace = 60; // ms between two updates of the page
+const pace = 60; // ms between two updates of the page, at least
+const calm = 20; // rows that may come at once and still be marked as fresh: a flood does not flicker
 
 export class EventList {
   #scroller = byId("scroller");
@@ -15,7 +17,9 @@ export class EventList {
   #count = byId("count");
   #held = byId("held");
   #waiting = []; // rows to come, the newest 500 of them
+  #skipped = ""; // id of the newest event that fell out of them
   #timer = 0;
+  #rest = pace; // ms until the next update
   #total = 0; // events since the list was last cleared
   #unseen = 0; // rows below what the reader looks at
   #following = true; // whether the reader is at the end and wants to stay there
@@ -37,8 +41,8 @@ export class EventList {
   add(row) {
     this.#waiting.push(row);
     if (row.kind === "event") this.#total++;
-    if (this.#waiting.length > maxRows) this.#drop(this.#waiting.shift().id);
-    this.#timer ||= setTimeout(() => this.#flush(), pace);
+    if (this.#waiting.length > maxRows) this.#skipped = this.#waiting.shift().id || this.#skipped;
+    this.#timer ||= setTimeout(() => this.#flush(), this.#rest);
   }
 
   get #paused() {
@@ -49,22 +53,27 @@ export class EventList {
     this.#timer = 0;
     this.#showCounts();
     if (this.#paused || !this.#waiting.length) return;
+    const began = performance.now();
     const rows = this.#waiting.map(render);
     this.#waiting = [];
+    for (const row of rows) row.classList.toggle("fresh", rows.length <= calm);
     this.#list.append(...rows);
+    this.#trim();
+    if (!this.#following) this.#unseen = Math.min(this.#unseen + rows.length, maxRows);
+    this.#follow();
+    this.#showCounts();
+    this.#rest = Math.max(pace, 2 * (performance.now() - began));
+  }
+
+  // trim drops the oldest rows. What fell out of the waiting ones is newer than all that it drops.
+  #trim() {
     let dropped = "";
     for (let extra = this.#list.childElementCount - maxRows; extra > 0; extra--) {
       dropped = this.#list.firstElementChild.dataset.id || dropped;
       this.#list.firstElementChild.remove();
     }
-    this.#drop(dropped);
-    if (!this.#following) this.#unseen = Math.min(this.#unseen + rows.length, maxRows);
-    this.#follow();
-    this.#showCounts();
-  }
-
-  #drop(id) {
-    if (id) this.#onDrop(id);
+    if (this.#skipped || dropped) this.#onDrop(this.#skipped || dropped);
+    this.#skipped = "";
   }
 
   #togglePause() {
@@ -76,6 +85,7 @@ export class EventList {
 
   #clear() {
     this.#waiting = [];
+    this.#skipped = "";
     this.#total = 0;
     this.#unseen = 0;
     this.#following = true;

@@ -24,7 +24,7 @@ let shown = false; // whether there has been anything to see
 const list = new EventList({ onDrop: startWindow, onClear: cleared });
 const stream = new Stream({ onState: changed, onEvent: received });
 const status = new Status({ onReconnect: connect });
-const access = new Access({ onChange: connect });
+const access = new Access({ onChange: admitted });
 const publisher = new Publisher({
   getToken: () => access.token,
   onPublish: (type) => listenTo([...subscription.events, type]), // or its own event would not be seen
@@ -72,6 +72,11 @@ function listenTo(types) {
   show();
 }
 
+function admitted() {
+  publisher.showCommand();
+  connect();
+}
+
 function changed(state) {
   if (state.name === "live") outage = state.outage;
   if (state.problem?.status === 401) access.ask();
@@ -84,7 +89,7 @@ function received(event) {
       return;
     case "ready":
       if (!windowStart) startWindow(event.lastEventId);
-      if (outage) add(resumed(event.lastEventId, outage));
+      if (outage) add(resumed(outage));
       return;
     case "expiring":
       access.ask();
@@ -121,17 +126,12 @@ function show() {
   showHint();
 }
 
-// showHint fills the empty list with something to try.
 function showHint() {
-  const { user, topics: names } = subscription;
-  const target = names.length ? { topic: names[0] } : { user };
-  const idle = !user && !names.length;
+  const idle = !subscription.user && !subscription.topics.length;
   byId("empty-title").textContent = idle ? "Nothing to listen to yet" : "Listening";
-  byId("empty-text").textContent = idle ? "Add a topic or a user above." : "Events appear here as they come. Publish one here, or in a terminal:";
-  const body = JSON.stringify({ ...target, data: "hello" }).replaceAll("'", "'\\''");
-  const command = byId("empty-command");
-  command.hidden = idle;
-  command.textContent = `curl -d '${body}' ${new URL("publish", location.href)}`;
+  byId("empty-text").textContent = idle
+    ? "Add a topic above, or a user, whose personal events are to come as well."
+    : "Events appear here as they come. Publish one: with the form, or with the command that goes with it.";
 }
 
 function switchTheme() {

@@ -22,6 +22,7 @@ export class Publisher {
     either(topic, user);
     data.addEventListener("input", () => this.#offerJSON());
     json.addEventListener("change", () => (this.#chosen = true));
+    this.#form.addEventListener("input", () => this.showCommand());
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
@@ -40,6 +41,16 @@ export class Publisher {
     byId("known-topics").replaceChildren(...topics.map((topic) => new Option(topic, topic)));
     const { topic, user } = this.#fields;
     if (!topic.value && !user.value && topics.length) topic.value = topics[0];
+    this.showCommand();
+  }
+
+  // showCommand writes down what the form would send as a command for a shell: a single quote ends the quoted text,
+  // stands for itself, and begins it again. A token is named, not shown.
+  showCommand() {
+    const token = this.#getToken() ? ' -H "Authorization: Bearer $TOKEN"' : "";
+    const body = `{${this.#members()}}`.replaceAll("'", "'\\''");
+    byId("command-box").hidden = !this.#fields.topic.value && !this.#fields.user.value;
+    byId("command").textContent = `curl -d '${body}'${token} ${new URL("publish", location.href)}`;
   }
 
   // offerJSON: text that reads as JSON may be meant as such. An object or an array most likely is; 42 may be a chat line.
@@ -94,6 +105,7 @@ export class Publisher {
     this.#say("true", `Published as ${id}`);
     this.#fields.data.value = "";
     this.#offerJSON();
+    this.showCommand();
   }
 
   #say(ok, text) {

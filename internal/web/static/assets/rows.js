@@ -29,10 +29,10 @@ export function describe(event) {
   return { ...row, text: plain ? envelope.data : data, json: !plain };
 }
 
-// resumed is the note that follows an outage.
-export function resumed(id, outage) {
+// resumed is the note that follows an outage. It has no id: that one belongs to the last event before.
+export function resumed(outage) {
   const seconds = Math.max(1, Math.round(outage / 1000));
-  return { kind: "note", type: "ready", id, time: Date.now(), topic: "", text: `Back after ${seconds} s, right where it stopped.` };
+  return { kind: "note", type: "ready", id: "", time: Date.now(), topic: "", text: `Back after ${seconds} s, right where it stopped.` };
 }
 
 export function render(row) {
