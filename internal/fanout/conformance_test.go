@@ -432,6 +432,41 @@ func TestHub_CutsAnOwnersStreams(t *testing.T) {
 	})
 }
 
+func TestHub_RemembersCutsForReplicasThatComeLater(t *testing.T) {
+	url, client := startRedis(t)
+	learned := make(chan string, 8)
+	options := quick
+	options.CutTTL = time.Hour
+	options.OnCut = func(owner string, _ time.Time) { learned <- owner }
+	for _, name := range []string{"a", "b"} {
+		broker, err := NewRedis(RedisOptions{URL: url, Replica: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := NewHub(broker, options)
+		if name == "a" {
+			if err := h.Cut(t.Context(), "jack"); err != nil {
+				t.Error(err)
+			}
+		}
+		select {
+		case owner := <-learned:
+			if owner != "jack" {
+				t.Errorf("replica %s learned of a cut of %q", name, owner)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("replica %s does not learn of the cut", name)
+		}
+		closeHub(t, h)
+		for len(learned) > 0 {
+			<-learned
+		}
+	}
+	if ttl := client.PTTL(t.Context(), "gw{p0}cuts").Val(); ttl <= 0 || ttl > time.Hour {
+		t.Errorf("the cuts are kept for %s", ttl)
+	}
+}
+
 func TestHub_JoinFailsInTimeWithoutBroker(t *testing.T) {
 	broker, err := NewRedis(RedisOptions{URL: "redis://127.0.0.1:1", Replica: "a", Timeout: 200 * time.Millisecond})
 	if err != nil {

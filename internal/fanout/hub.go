@@ -47,6 +47,12 @@ type Options struct {
 	Canary      time.Duration // between two marks; a Pub/Sub connection silent for 3 of them is replaced [1s]
 	Linger      time.Duration // from a topic's last local subscription to its UNSUBSCRIBE [5s]
 	Log         *slog.Logger  // [discards]
+
+	// CutTTL is how long the broker remembers who was cut off: as long as a token may live. 0: a cut ends streams,
+	// and is forgotten.
+	CutTTL time.Duration
+	// OnCut is told of every cut that this replica learns of, more than once. It must not block.
+	OnCut func(owner string, at time.Time)
 }
 
 func (o Options) withDefaults() Options {
@@ -94,6 +100,7 @@ func NewHub(broker Broker, opts Options) *Hub {
 		h.partitions = append(h.partitions, p)
 		h.running.Go(func() { p.run(ctx) })
 	}
+	h.running.Go(func() { h.watchCuts(ctx) })
 	return h
 }
 

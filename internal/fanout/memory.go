@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"sync"
@@ -43,6 +44,7 @@ type Memory struct {
 	born   ID
 	bytes  int
 	feeds  map[*memoryFeed]struct{}
+	cuts   map[string]time.Time
 	closed bool
 }
 
@@ -67,7 +69,7 @@ func NewMemory(opts MemoryOptions) *Memory {
 	opts.MaxBytes = cmp.Or(opts.MaxBytes, 512<<20)
 	m := &Memory{
 		opts: opts, topics: make(map[string]*memoryTopic), keys: make(map[string]memoryKey),
-		feeds: make(map[*memoryFeed]struct{}),
+		feeds: make(map[*memoryFeed]struct{}), cuts: make(map[string]time.Time),
 	}
 	m.room = sync.NewCond(&m.mu)
 	m.born = m.nextID(ID{}, time.Now())
@@ -286,6 +288,22 @@ func (m *Memory) Send(_ context.Context, _ string, payload []byte) (int, error) 
 	defer m.mu.Unlock()
 	m.broadcast(Message{Kind: MessageControl, Payload: payload})
 	return len(m.feeds), nil
+}
+
+// RememberCut keeps who was cut off, until the process ends or keep is over.
+func (m *Memory) RememberCut(_ context.Context, owner string, at time.Time, keep time.Duration) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	maps.DeleteFunc(m.cuts, func(_ string, old time.Time) bool { return at.Sub(old) > keep })
+	m.cuts[owner] = at
+	return nil
+}
+
+// Cuts returns who was cut off.
+func (m *Memory) Cuts(context.Context) (map[string]time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.cuts), nil
 }
 
 // Close ends all feeds.

@@ -293,11 +293,20 @@ func (p *partition) waitMark(ctx context.Context) error {
 
 // waitLive blocks until events are dispatched as they come.
 func (p *partition) waitLive(ctx context.Context) error {
+	return p.waitState(ctx, func(s dispatchState) bool { return s == live })
+}
+
+// waitAway blocks until the connection is lost, or has missed something.
+func (p *partition) waitAway(ctx context.Context) error {
+	return p.waitState(ctx, func(s dispatchState) bool { return s != live })
+}
+
+func (p *partition) waitState(ctx context.Context, want func(dispatchState) bool) error {
 	for {
 		p.mu.Lock()
 		state, changed := p.state, p.changed
 		p.mu.Unlock()
-		if state == live {
+		if want(state) {
 			return nil
 		}
 		select {

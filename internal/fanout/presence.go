@@ -18,7 +18,7 @@ const askPatience = 500 * time.Millisecond
 type controlMessage struct {
 	Ask    *question `json:"ask,omitempty"`
 	Answer *answer   `json:"answer,omitempty"`
-	Cut    string    `json:"cut,omitempty"` // end this owner's streams
+	Cut    *cut      `json:"cut,omitempty"`
 }
 
 // A question asks every replica how many streams it has: of one topic, or of all public topics.
@@ -127,8 +127,8 @@ func (h *Hub) control(payload []byte) {
 		case replies <- *m.Answer:
 		default: // nobody waits for it any more
 		}
-	case m.Cut != "":
-		h.cutLocal(m.Cut)
+	case m.Cut != nil:
+		h.cutLocal(*m.Cut)
 	}
 }
 
@@ -154,38 +154,4 @@ func (h *Hub) count(topic string) map[string]int {
 		p.mu.Unlock()
 	}
 	return streams
-}
-
-// Cut ends all streams of an owner, on all replicas.
-func (h *Hub) Cut(ctx context.Context, owner string) error {
-	if _, err := h.send(ctx, "", controlMessage{Cut: owner}); err != nil {
-		h.cutLocal(owner)
-		return fmt.Errorf("cut off %q on all replicas: %w", owner, err)
-	}
-	return nil
-}
-
-// cutLocal ends this replica's streams of an owner, also those that are still joining.
-func (h *Hub) cutLocal(owner string) {
-	subs := make(map[*Subscription]struct{})
-	for _, p := range h.partitions {
-		p.mu.Lock()
-		for _, t := range p.topics {
-			for _, pt := range t.parts {
-				if pt.sub.owner == owner {
-					subs[pt.sub] = struct{}{}
-				}
-			}
-		}
-		p.mu.Unlock()
-	}
-	for s := range subs {
-		s.mu.Lock()
-		s.cut = true
-		sink := s.sink
-		s.mu.Unlock()
-		if sink != nil {
-			sink.End("cut")
-		}
-	}
 }

@@ -188,6 +188,37 @@ func (r *Redis) Send(ctx context.Context, to string, payload []byte) (int, error
 	return int(receivers), nil
 }
 
+// RememberCut keeps who was cut off, in a set that is ordered by time.
+func (r *Redis) RememberCut(ctx context.Context, owner string, at time.Time, keep time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	key := r.spaces[0].cuts()
+	pipe := r.client.Pipeline()
+	pipe.ZAdd(ctx, key, redis.Z{Score: float64(at.UnixMilli()), Member: owner})
+	pipe.ZRemRangeByScore(ctx, key, "-inf", strconv.FormatInt(at.Add(-keep).UnixMilli(), 10))
+	pipe.PExpire(ctx, key, keep)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+// Cuts returns who was cut off.
+func (r *Redis) Cuts(ctx context.Context) (map[string]time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	members, err := r.client.ZRangeWithScores(ctx, r.spaces[0].cuts(), 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	cuts := make(map[string]time.Time, len(members))
+	for _, z := range members {
+		owner, _ := z.Member.(string)
+		cuts[owner] = time.UnixMilli(int64(z.Score))
+	}
+	return cuts, nil
+}
+
 // Read reads the ends of topics' histories in one pipeline, last ids first.
 func (r *Redis) Read(ctx context.Context, part int, reads []Read) ([]Tail, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
@@ -310,6 +341,7 @@ func (sp *space) closed(topic string) string  { return sp.prefix + "c:" + topic 
 func (sp *space) stream(topic string) string  { return sp.prefix + "s:" + topic }
 func (sp *space) key(key string) string       { return sp.prefix + "k:" + key }
 func (sp *space) channel(topic string) string { return sp.prefix + "t:" + topic }
+func (sp *space) cuts() string                { return sp.prefix + "cuts" }
 func (sp *space) marks(replica string) string { return sp.prefix + "m:" + replica }
 
 // partitionTag finds a hash tag whose slot lies in the partition's share of a cluster's slots, so that partitions spread

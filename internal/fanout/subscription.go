@@ -77,7 +77,7 @@ func (h *Hub) Join(ctx context.Context, req JoinRequest) (*Subscription, error) 
 
 // subscribe adds a new subscription to its topics.
 func (h *Hub) subscribe(req JoinRequest) *Subscription {
-	s := &Subscription{hub: h, owner: req.Owner, raw: req.Raw, start: req.Start}
+	s := &Subscription{hub: h, owner: strings.Clone(req.Owner), raw: req.Raw, start: req.Start}
 	byPartition := make(map[*partition][]string, 1)
 	for _, name := range req.Topics {
 		p := h.partition(name)

@@ -1,0 +1,94 @@
+package fanout
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// A cutStore is a broker that remembers who was cut off, for as long as a token may live.
+type cutStore interface {
+	// RememberCut keeps that owner was cut off at a time, and drops cuts older than keep.
+	RememberCut(ctx context.Context, owner string, at time.Time, keep time.Duration) error
+	// Cuts returns all that are kept, by owner.
+	Cuts(ctx context.Context) (map[string]time.Time, error)
+}
+
+// A cut ends an owner's streams.
+type cut struct {
+	Owner string    `json:"owner"`
+	At    time.Time `json:"at"`
+}
+
+// Cut ends all streams of an owner, on all replicas. With Options.CutTTL the broker remembers it, so that replicas that
+// are away now, or start later, learn of it too.
+func (h *Hub) Cut(ctx context.Context, owner string) error {
+	c := cut{Owner: owner, At: time.Now()}
+	h.cutLocal(c)
+	if store, ok := h.broker.(cutStore); ok && h.opts.CutTTL > 0 {
+		if err := store.RememberCut(ctx, owner, c.At, h.opts.CutTTL); err != nil {
+			return fmt.Errorf("remember that %q was cut off: %w", owner, err)
+		}
+	}
+	if _, err := h.send(ctx, "", controlMessage{Cut: &c}); err != nil {
+		return fmt.Errorf("cut off %q on all replicas: %w", owner, err)
+	}
+	return nil
+}
+
+// watchCuts loads the cuts that the broker remembers whenever the hub's control channel has been without connection.
+func (h *Hub) watchCuts(ctx context.Context) {
+	store, ok := h.broker.(cutStore)
+	if !ok || h.opts.CutTTL <= 0 {
+		return
+	}
+	known := make(map[string]time.Time)
+	p := h.partitions[0]
+	for p.waitLive(ctx) == nil {
+		cuts, err := store.Cuts(ctx)
+		if err != nil {
+			h.opts.Log.Warn("the cuts could not be loaded", "err", err)
+			if pause(ctx) != nil {
+				return
+			}
+			continue
+		}
+		for owner, at := range cuts {
+			if known[owner].Before(at) {
+				known[owner] = at
+				h.cutLocal(cut{Owner: owner, At: at})
+			}
+		}
+		if p.waitAway(ctx) != nil {
+			return
+		}
+	}
+}
+
+// cutLocal ends this replica's streams of an owner, also those that are still joining.
+func (h *Hub) cutLocal(c cut) {
+	if h.opts.OnCut != nil {
+		h.opts.OnCut(c.Owner, c.At)
+	}
+	subs := make(map[*Subscription]struct{})
+	for _, p := range h.partitions {
+		p.mu.Lock()
+		for _, t := range p.topics {
+			for _, pt := range t.parts {
+				if pt.sub.owner == c.Owner {
+					subs[pt.sub] = struct{}{}
+				}
+			}
+		}
+		p.mu.Unlock()
+	}
+	for s := range subs {
+		s.mu.Lock()
+		s.cut = true
+		sink := s.sink
+		s.mu.Unlock()
+		if sink != nil {
+			sink.End("cut")
+		}
+	}
+}
