@@ -2,7 +2,6 @@ package stream
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -25,23 +24,18 @@ func benchmarkFanOut(b *testing.B, subscribers int, path path) {
 	const inFlight = 8
 	event := frame(1, 100)
 	g := newGate(b, path, defaults())
-	acks := startRole(b, "subscribers", g.addr, strconv.Itoa(subscribers), strconv.Itoa(subscribers*event.Len()))
+	subscriber := startRole(b, "subscribers", g.addr, strconv.Itoa(subscribers), strconv.Itoa(subscribers*event.Len()))
 	streams := make([]*Stream, subscribers)
 	for i := range streams {
 		streams[i] = (<-g.opened).Stream
 	}
-	ack := make([]byte, 1)
-	if _, err := io.ReadFull(acks, ack); err != nil {
-		b.Fatal(err)
-	}
+	subscriber.await(b)
 	credit := inFlight
 	before := g.Stats()
 	b.ReportAllocs()
 	for b.Loop() {
 		if credit == 0 {
-			if _, err := io.ReadFull(acks, ack); err != nil {
-				b.Fatal(err)
-			}
+			subscriber.await(b)
 			credit++
 		}
 		credit--
@@ -53,9 +47,7 @@ func benchmarkFanOut(b *testing.B, subscribers int, path path) {
 		}
 	}
 	for ; credit < inFlight; credit++ {
-		if _, err := io.ReadFull(acks, ack); err != nil {
-			b.Fatal(err)
-		}
+		subscriber.await(b)
 	}
 	after := g.Stats()
 	b.ReportMetric(float64(b.N*subscribers)/b.Elapsed().Seconds(), "deliveries/s")
@@ -93,10 +85,8 @@ func BenchmarkIdle(b *testing.B) {
 			for b.Loop() {
 				g := newGate(b, path, defaults())
 				heap, resident := memory(b)
-				acks := startRole(b, "subscribers", g.addr, strconv.Itoa(streams), "1000000")
-				if _, err := io.ReadFull(acks, make([]byte, 1)); err != nil {
-					b.Fatal(err)
-				}
+				subscriber := startRole(b, "subscribers", g.addr, strconv.Itoa(streams), "1000000")
+				subscriber.await(b)
 				b.ReportMetric(float64(runtime.NumGoroutine())/streams, "goroutines/stream")
 				_, grown := memoryNow(b)
 				b.ReportMetric((grown-resident)/streams, "resident-B/stream")

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -167,35 +168,40 @@ type client struct {
 // subscribe opens a stream over a connection of its own, and reads it up to and with the first block.
 func (g *gate) subscribe(t testing.TB) (*client, opened) {
 	t.Helper()
-	c := g.dial(t)
+	c := g.request(t, simple)
 	if event := c.next(t); event.Type != "ready" {
 		t.Fatalf("got %+v, want ready", event)
 	}
 	return c, <-g.opened
 }
 
-// dial sends a request and reads the response's head.
-func (g *gate) dial(t testing.TB) *client {
-	t.Helper()
-	return g.request(t, "GET / HTTP/1.1\r\nHost: gate\r\n\r\n")
-}
+// simple is a request for a stream.
+const simple = "GET / HTTP/1.1\r\nHost: gate\r\n\r\n"
 
 // request sends a request as it stands and reads the response's head.
 func (g *gate) request(t testing.TB, text string) *client {
 	t.Helper()
-	conn, err := net.Dial("tcp", g.addr)
+	c, err := g.connect(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() })
-	if _, err := io.WriteString(conn, text); err != nil {
-		t.Fatal(err)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func (g *gate) connect(request string) (*client, error) {
+	conn, err := net.Dial("tcp", g.addr)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(conn, request); err != nil {
+		return nil, err
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	var head strings.Builder
 	for one := make([]byte, 1); !strings.HasSuffix(head.String(), "\r\n\r\n"); {
 		if _, err := io.ReadFull(conn, one); err != nil {
-			t.Fatalf("head %q: %v", head.String(), err)
+			return nil, fmt.Errorf("read head after %q: %w", head.String(), err)
 		}
 		head.Write(one)
 	}
@@ -203,7 +209,7 @@ func (g *gate) request(t testing.TB, text string) *client {
 	if strings.Contains(head.String(), "Transfer-Encoding: chunked") {
 		body = httputil.NewChunkedReader(conn)
 	}
-	return &client{Conn: conn, Decoder: sse.NewDecoder(body), head: head.String()}
+	return &client{Conn: conn, Decoder: sse.NewDecoder(body), head: head.String()}, nil
 }
 
 // next reads one event.
@@ -219,11 +225,22 @@ func (c *client) next(t testing.TB) sse.Event {
 // expectNumbers reads the events first to last-1 as frame made them.
 func (c *client) expectNumbers(t testing.TB, first, last int) {
 	t.Helper()
+	if err := c.numbers(first, last); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *client) numbers(first, last int) error {
 	for i := first; i < last; i++ {
-		if got, want := c.next(t).ID, frameID(i); got != want {
-			t.Fatalf("got event %s, want %s", got, want)
+		event, err := c.Next()
+		if err != nil {
+			return fmt.Errorf("read event %d: %w", i, err)
+		}
+		if event.ID != frameID(i) {
+			return fmt.Errorf("got event %s, want %d", event.ID, i)
 		}
 	}
+	return nil
 }
 
 // frame makes event number i.

@@ -2,13 +2,19 @@ package stream
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strconv"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +25,8 @@ func play(role string, args []string) int {
 	switch role {
 	case "subscribers":
 		err = playSubscribers(args)
+	case "server":
+		err = playServer(args)
 	default:
 		err = fmt.Errorf("unknown role %q", role)
 	}
@@ -94,18 +102,76 @@ func playSubscribers(args []string) error {
 	}
 }
 
-// startRole starts this binary in a role, with a command before it if there is one, and returns its output.
-func startRole(t testing.TB, role string, args ...string) io.Reader {
-	t.Helper()
-	name, rest := os.Args[0], args
-	if pin := os.Getenv("STREAM_BENCH_PIN"); pin != "" {
-		name, rest = "taskset", append([]string{"-c", pin, os.Args[0]}, args...)
+// playServer serves streams, with a ping every 50 ms, under a limit of args[0] descriptors. It writes its address to
+// standard output, and ends when its standard input does.
+func playServer(args []string) error {
+	limit, err := strconv.ParseUint(args[0], 10, 64)
+	if err != nil {
+		return err
 	}
-	cmd := exec.Command(name, rest...)
-	cmd.Env = append(os.Environ(), "STREAM_TEST_ROLE="+role)
-	cmd.Stderr = os.Stderr
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
+		return err
+	}
+	streams, err := New(Options{
+		QueueBytes: 1000, QueueEvents: 10, Heartbeat: 50 * time.Millisecond, Engine: true,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	})
+	if err != nil {
+		return err
+	}
+	g := &gate{Streams: streams, opened: make(chan opened, 1000)}
+	g.params = func() Params { return Params{First: []byte(first)} }
+	g.replay = func(*http.Request, *Stream) {}
+	g.server = httptest.NewServer(http.HandlerFunc(g.serve))
+	fmt.Println(g.server.Listener.Addr())
+	_, err = io.Copy(io.Discard, os.Stdin)
+	_ = streams.Close()
+	g.server.Close()
+	return err
+}
+
+// A role is this test binary as another process.
+type role struct {
+	*exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+	err *lockedBuffer
+}
+
+// lockedBuffer may be read while it is written.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// startRole starts a role, killed at the end of the test. STREAM_BENCH_PIN names the processors it may use.
+func startRole(t testing.TB, name string, args ...string) *role {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	if pin := os.Getenv("STREAM_BENCH_PIN"); pin != "" {
+		cmd = exec.Command("taskset", append([]string{"-c", pin, os.Args[0]}, args...)...)
+	}
+	cmd.Env = append(os.Environ(), "STREAM_TEST_ROLE="+name)
+	r := &role{Cmd: cmd, err: &lockedBuffer{}}
+	cmd.Stderr = r.err
 	out, err := cmd.StdoutPipe()
 	if err != nil {
+		t.Fatal(err)
+	}
+	r.out = bufio.NewReader(out)
+	if r.in, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
@@ -114,6 +180,17 @@ func startRole(t testing.TB, role string, args ...string) io.Reader {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s: %s", name, r.err)
+		}
 	})
-	return out
+	return r
+}
+
+// await reads one byte of the role's output.
+func (r *role) await(t testing.TB) {
+	t.Helper()
+	if _, err := r.out.ReadByte(); err != nil {
+		t.Fatalf("%v: %v: %s", r.Args, err, r.err)
+	}
 }

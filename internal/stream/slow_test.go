@@ -17,7 +17,11 @@ func TestStream_SlowIsCutAndNobodyElseWaits(t *testing.T) {
 		_, stalled := g.subscribe(t)
 		c, st := g.subscribe(t)
 		var read sync.WaitGroup
-		read.Go(func() { c.expectNumbers(t, 0, events) })
+		read.Go(func() {
+			if err := c.numbers(0, events); err != nil {
+				t.Error(err)
+			}
+		})
 		accepted := 0
 		for i := range events {
 			event := frame(i, 2000)
@@ -94,7 +98,7 @@ func TestStream_SlowReaderStays(t *testing.T) {
 		g := newGate(t, path, opts)
 		c, st := g.subscribe(t)
 		sent := fill(t, st)
-		pause := time.NewTicker(5 * time.Second / 1000)
+		pause := time.NewTicker(3 * time.Millisecond)
 		defer pause.Stop()
 		for i := range sent {
 			<-pause.C
@@ -188,7 +192,7 @@ func TestStream_HangUpDuringWrite(t *testing.T) {
 
 // Partial writes and full sockets, everywhere, all the time.
 func TestStreams_UnderLoadWithStalledReaders(t *testing.T) {
-	const readers, stalled, events = 20, 10, 200
+	const readers, stalled, events = 10, 5, 200
 	forPaths(t, func(t *testing.T, path path) {
 		opts := defaults()
 		opts.QueueBytes = 64 << 10
@@ -205,7 +209,11 @@ func TestStreams_UnderLoadWithStalledReaders(t *testing.T) {
 		}
 		var read sync.WaitGroup
 		for _, c := range clients {
-			read.Go(func() { c.expectNumbers(t, 0, events) })
+			read.Go(func() {
+				if err := c.numbers(0, events); err != nil {
+					t.Error(err)
+				}
+			})
 		}
 		for i := range events {
 			event := frame(i, (i%20)*300)

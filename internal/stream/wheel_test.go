@@ -147,7 +147,7 @@ func TestWheel_NoBeatWhileSomethingIsPending(t *testing.T) {
 }
 
 func TestWheel_MaxAgeIsSpread(t *testing.T) {
-	const streams, age = 10000, 10 * time.Minute
+	const streams, age = 2000, 10 * time.Minute
 	opts := defaults()
 	opts.MaxAge = age
 	inBubble(t, opts, func(t *testing.T, b *bubble) {
