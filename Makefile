@@ -37,8 +37,7 @@ soak: setup ## faults under load, for an hour
 	go test -tags soak -count 1 -timeout 2h -v -run Soak ./integration_test/...
 
 bench: ## load, and the comparison with other systems
-	scripts/setup bench
-	go run ./bench
+	bench/run
 
 fuzz: ## each fuzz target for FUZZTIME (1m)
 	@set -e; for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs dirname | sort -u); do \
@@ -57,8 +56,8 @@ fmt: ## gofumpt
 lint: ## golangci-lint, a tidy go.mod, and other systems' compilers
 	$(GOLANGCI_LINT) run --build-tags compose,soak
 	go mod tidy -diff
-	GOOS=darwin go vet ./...
-	GOOS=windows go vet ./...
+	GOOS=darwin go build ./...
+	GOOS=windows go build ./...
 
 vuln: ## known vulnerabilities, from https://vuln.go.dev
 	$(GOVULNCHECK) ./...
