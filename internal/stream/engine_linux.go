@@ -2,10 +2,8 @@ package stream
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
@@ -19,8 +17,7 @@ import (
 
 const (
 	maxShards = 8
-	// quiet is the least time between two warnings of a kind.
-	quiet = time.Minute
+	quiet     = time.Minute // between two warnings
 )
 
 var errNotTCP = errors.New("not a TCP connection")
@@ -69,7 +66,7 @@ func (e *epollEngine) adopt(st *Stream, w http.ResponseWriter, r *http.Request, 
 		return fmt.Errorf("write head: %w", err)
 	}
 	if err := e.take(st, conn); err != nil {
-		e.warn("a stream stays with its handler, which takes more memory", err)
+		e.warn(err)
 		_ = conn.SetWriteDeadline(time.Time{})
 		openHijacked(st, conn)
 		return nil
@@ -180,15 +177,11 @@ func ioReason(err error) reason {
 	return reasonClient
 }
 
-// warn logs, but not for every stream when a limit of the system is reached.
-func (e *epollEngine) warn(message string, err error) {
-	level := slog.LevelWarn
-	if errors.Is(err, errNotTCP) {
-		level = slog.LevelDebug
-	}
+// warn says that a stream could not be taken: not for each, when a limit of the system has been reached.
+func (e *epollEngine) warn(err error) {
 	now, last := time.Now().UnixMilli(), e.warned.Load()
 	if now-last < quiet.Milliseconds() || !e.warned.CompareAndSwap(last, now) {
 		return
 	}
-	e.set.opts.Log.Log(context.Background(), level, message, "err", err)
+	e.set.opts.Log.Warn("streams stay with their handlers, which takes more memory", "err", err)
 }

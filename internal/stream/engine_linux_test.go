@@ -192,8 +192,8 @@ func TestEngine_DescriptorExhaustion(t *testing.T) {
 			results <- c
 		})
 	}
-	eventually(t, "a stream is refused the engine", func() bool {
-		return strings.Contains(server.err.String(), "stays with its handler")
+	eventually(t, "a stream stays with its handler", func() bool {
+		return strings.Contains(server.err.String(), "stay with their handlers")
 	})
 	eventually(t, "the server says that it cannot accept", func() bool {
 		return strings.Contains(server.err.String(), "too many open files; retrying")

@@ -14,6 +14,9 @@ import (
 // does not keep the processor from those who publish.
 const passGap = time.Millisecond
 
+// pieceBytes is how much the flusher puts together for one write.
+const pieceBytes = 64 << 10
+
 // A shard is a share of the engine's streams, all written by one goroutine.
 type shard struct {
 	engine *epollEngine
@@ -77,8 +80,8 @@ func (s *shard) visit(st *Stream) {
 		if n > 0 {
 			var done int
 			done, frames, offset = st.wrote(n)
-			s.tally.frames += uint64(done)
-			s.tally.bytes += uint64(n)
+			s.tally.frames += done
+			s.tally.bytes += n
 			s.tally.writes++
 		}
 		if n < len(piece) {
@@ -104,7 +107,7 @@ func write(fd int, p []byte) (int, error) {
 		if err == nil {
 			return n, nil
 		}
-		if err != unix.EINTR { //nolint:errorlint // an errno as the system call returns it
+		if err != unix.EINTR {
 			return 0, err
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"sse-gateway/internal/sse"
 )
 
-// pieceBytes is how much is written before it counts as progress.
-const pieceBytes = 64 << 10
+// handlerPiece is how many bytes a handler writes and flushes before that counts as progress.
+const handlerPiece = 16 << 10
 
 // connection is what a handler writes to: the response, or a connection that has been hijacked from it.
 type connection interface {
@@ -85,7 +85,7 @@ func (p *handlerPath) flush(st *Stream) bool {
 			return false
 		}
 		done, _, _ := st.wrote(n)
-		st.set.counters.add(tally{frames: uint64(done), bytes: uint64(n), writes: 1})
+		st.set.counters.add(tally{frames: done, bytes: n, writes: 1})
 	}
 }
 
@@ -93,7 +93,7 @@ func (p *handlerPath) flush(st *Stream) bool {
 func (p *handlerPath) write(frames []*sse.Frame) (int, error) {
 	n := 0
 	for _, frame := range frames {
-		if n > 0 && n+frame.Len() > pieceBytes {
+		if n > 0 && n+frame.Len() > handlerPiece {
 			break
 		}
 		if _, err := p.conn.Write(frame.Bytes()); err != nil {

@@ -21,7 +21,7 @@ type poller struct {
 
 	mu      sync.Mutex
 	streams []*Stream // by descriptor; guarded by mu
-	gen     uint32    // of the last stream added; guarded by mu
+	gen     int32     // of the last stream added; guarded by mu
 }
 
 func newPoller() (*poller, error) {
@@ -48,7 +48,7 @@ func (p *poller) run() {
 	_ = p.raw.Read(func(fd uintptr) bool {
 		for {
 			n, err := unix.EpollWait(int(fd), events, 0)
-			if err == unix.EINTR { //nolint:errorlint // an errno as the system call returns it
+			if err == unix.EINTR {
 				continue
 			}
 			if n <= 0 {
@@ -80,7 +80,7 @@ func (p *poller) handle(event unix.EpollEvent) {
 func (p *poller) find(event unix.EpollEvent) *Stream {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if st := p.streams[event.Fd]; st != nil && st.gen == uint32(event.Pad) {
+	if st := p.streams[event.Fd]; st != nil && st.gen == event.Pad {
 		return st
 	}
 	return nil
@@ -117,6 +117,6 @@ func (p *poller) remove(st *Stream) {
 }
 
 func (p *poller) control(st *Stream, operation int, events uint32) error {
-	event := unix.EpollEvent{Events: events, Fd: st.fd, Pad: int32(st.gen)}
+	event := unix.EpollEvent{Events: events, Fd: st.fd, Pad: st.gen}
 	return unix.EpollCtl(p.fd, operation, int(st.fd), &event)
 }

@@ -85,7 +85,7 @@ func playSubscribers(args []string) error {
 	events, buf, total := make([]unix.EpollEvent, 512), make([]byte, 64<<10), 0
 	for {
 		n, err := unix.EpollWait(epoll, events, -1)
-		if err != nil && err != unix.EINTR { //nolint:errorlint // an errno as the system call returns it
+		if err != nil && err != unix.EINTR {
 			return err
 		}
 		for _, event := range events[:max(n, 0)] {

@@ -93,12 +93,13 @@ func TestStream_StalledIsCut(t *testing.T) {
 // A reader that is slow, but reads, is no stalled one.
 func TestStream_SlowReaderStays(t *testing.T) {
 	forPaths(t, func(t *testing.T, path path) {
+		t.Parallel()
 		opts := defaults()
-		opts.Stall = 300 * time.Millisecond
+		opts.Stall = time.Second
 		g := newGate(t, path, opts)
 		c, st := g.subscribe(t)
 		sent := fill(t, st)
-		pause := time.NewTicker(3 * time.Millisecond)
+		pause := time.NewTicker(5 * time.Millisecond)
 		defer pause.Stop()
 		for i := range sent {
 			<-pause.C

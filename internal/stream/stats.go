@@ -53,29 +53,28 @@ func parseReason(label string) reason {
 
 // Stats is what has happened since New.
 type Stats struct {
-	Open      int               // streams open now
-	Delivered uint64            // frames written, each stream's counted
-	Bytes     uint64            // their bytes
-	Writes    uint64            // writes that took them: a write carries all that is pending of a stream
-	Closed    map[string]uint64 // ended streams by reason; holds every reason
+	Open      int              // streams open now
+	Delivered int64            // frames written, each stream's counted
+	Bytes     int64            // their bytes
+	Writes    int64            // writes that took them: a write carries all that is pending of a stream
+	Closed    map[string]int64 // ended streams by reason; holds every reason
 }
 
 // counters are updated from every goroutine that writes or ends streams.
 type counters struct {
-	open                     atomic.Int64
-	delivered, bytes, writes atomic.Uint64
-	closed                   [reasonCount]atomic.Uint64
+	open, delivered, bytes, writes atomic.Int64
+	closed                         [reasonCount]atomic.Int64
 }
 
 // add counts one writer's work.
 func (c *counters) add(t tally) {
-	c.delivered.Add(t.frames)
-	c.bytes.Add(t.bytes)
-	c.writes.Add(t.writes)
+	c.delivered.Add(int64(t.frames))
+	c.bytes.Add(int64(t.bytes))
+	c.writes.Add(int64(t.writes))
 }
 
 // tally is the work of one writer since it last reported to the counters.
-type tally struct{ frames, bytes, writes uint64 }
+type tally struct{ frames, bytes, writes int }
 
 // Stats reads the counters.
 func (s *Streams) Stats() Stats {
@@ -85,7 +84,7 @@ func (s *Streams) Stats() Stats {
 		Delivered: c.delivered.Load(),
 		Bytes:     c.bytes.Load(),
 		Writes:    c.writes.Load(),
-		Closed:    make(map[string]uint64, reasonCount-1),
+		Closed:    make(map[string]int64, reasonCount-1),
 	}
 	for r := reasonClient; r < reasonCount; r++ {
 		stats.Closed[r.label()] = c.closed[r].Load()

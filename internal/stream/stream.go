@@ -20,7 +20,7 @@ type Stream struct {
 	next   *Stream      // link of the list in which the stream waits for its flusher or the reaper
 	beat   int64        // tick of the next heartbeat; owned by the wheel
 	fd     int32        // owned by the engine
-	gen    uint32       // tells streams apart that had the same descriptor
+	gen    int32        // tells streams apart that had the same descriptor
 
 	mu     sync.Mutex
 	q      *queue        // pending frames, nil when there are none; guarded by mu
