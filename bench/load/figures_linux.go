@@ -19,6 +19,8 @@ const (
 	ackP99         = "publish answered p99 ms"
 	floorP50       = "floor: PUBLISH to Receive alone p50 ms"
 	floorP99       = "floor: PUBLISH to Receive alone p99 ms"
+	eventsPerRead  = "deliveries per read of the tool"
+	toolRead       = "load tool CPU µs per read"
 	memoryStream   = "process memory bytes per stream"
 	busyServer     = "server core busy %"
 	busyLoad       = "load core busy % (tool and Redis)"
@@ -34,6 +36,10 @@ func (r *run) note(before, after sample) {
 	f[busyServer] = 100 * float64(serverCPU) / float64(wall)
 	f[busyLoad] = 100 * float64(redisCPU+self) / float64(wall)
 	f[busyTool] = 100 * float64(self) / float64(wall)
+	if reads := after.reads - before.reads; reads > 0 {
+		f[eventsPerRead] = float64(delivered) / float64(reads)
+		f[toolRead] = micros(self) / float64(reads)
+	}
 	if delivered > 0 {
 		f[deliveriesRate] = float64(delivered) / wall.Seconds()
 		f[cpuDelivery] = micros(serverCPU) / float64(delivered)

@@ -22,7 +22,7 @@ func driveArgs(t *testing.T, fault faulty.Fault, args ...string) (stdout string,
 	var out bytes.Buffer
 	err = command(context.Background(), append([]string{
 		"drive", "-addr", ts.Listener.Addr().String(), "-pid", fmt.Sprint(os.Getpid()),
-		"-warmup", "50ms", "-duration", "200ms", "-streams", "20", "-topics", "20", "-publishers", "4", "-drain", "500ms", "-settle", "250ms",
+		"-warmup", "50ms", "-duration", "200ms", "-streams", "20", "-topics", "20", "-publishers", "4", "-drain", "2s", "-settle", "250ms",
 	}, args...), &out, os.Stderr)
 	return out.String(), err
 }

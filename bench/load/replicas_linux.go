@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"strconv"
@@ -48,9 +49,7 @@ func (r *run) measureFloor() error {
 	if err := json.Unmarshal(out, &floor); err != nil {
 		return fmt.Errorf("measure the floor: %w", err)
 	}
-	for name, value := range floor {
-		r.figures[name] = value
-	}
+	maps.Copy(r.figures, floor)
 	return nil
 }
 
@@ -64,9 +63,9 @@ func floor(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	db := redis.NewClient(&redis.Options{Addr: *addr})
-	defer db.Close() //nolint:errcheck // the process ends
+	defer db.Close()
 	sub := db.Subscribe(ctx, "floor")
-	defer sub.Close() //nolint:errcheck // the process ends
+	defer sub.Close()
 	if _, err := sub.Receive(ctx); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}

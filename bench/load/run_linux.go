@@ -137,6 +137,7 @@ func (r *run) finish() error {
 type sample struct {
 	at                   time.Time
 	delivered, published int
+	reads                int
 	server, redis, self  time.Duration // processor time
 }
 
@@ -158,7 +159,8 @@ func (r *run) sample() (s sample, err error) {
 		return s, fmt.Errorf("read own times: %w", err)
 	}
 	s.self = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-	s.delivered, s.published, s.at = r.client.Delivered, r.client.Published, time.Now()
+	s.delivered, s.published, s.reads = r.client.Delivered, r.client.Published, r.client.Reads()
+	s.at = time.Now()
 	return s, nil
 }
 

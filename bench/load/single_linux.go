@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ func single(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.BoolVar(&s.Redis, "redis", false, "with a Redis, started for it")
 	name := flags.String("workload", "fanout", workloadNames())
 	profile := flags.String("profile", "", "file for a CPU profile of the gateway's measured time")
+	own := flags.String("own-profile", "", "file for a CPU profile of the load tool")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -45,10 +47,14 @@ func single(ctx context.Context, args []string, stdout io.Writer) error {
 	} else {
 		r.begin = func() { go func() { profiled <- saveProfile(r.servers[0], r.Duration, *profile) }() }
 	}
-	err = w.run(r)
-	if err == nil {
+	stop, err := profileSelf(*own)
+	if err != nil {
+		return errors.Join(err, r.tearDown())
+	}
+	if err = w.run(r); err == nil {
 		err = <-profiled
 	}
+	err = errors.Join(err, stop())
 	printFigures(stdout, r.figures)
 	return errors.Join(err, r.tearDown())
 }
@@ -105,6 +111,24 @@ func printFigures(w io.Writer, f figures) {
 	for _, name := range slices.Sorted(maps.Keys(f)) {
 		_, _ = fmt.Fprintf(w, "%12s  %s\n", number(f[name]), name)
 	}
+}
+
+// profileSelf starts to profile the load tool, unless path is empty, and returns what ends that.
+func profileSelf(path string) (stop func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(path) //nolint:gosec // where the user wants it
+	if err != nil {
+		return nil, fmt.Errorf("create profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("start profile: %w", err), f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 // saveProfile has the gateway profile itself, for less than the measured time.

@@ -116,7 +116,8 @@ func (r *run) prove(streams int) error {
 		return sent == topics && p.UnderWay() == 0 && r.client.Book.Outstanding() == 0
 	})
 	if errors.Is(err, client.ErrTimeout) {
-		return fmt.Errorf("an event has not reached every stream: %w", r.client.Book.Finish().Err())
+		return errors.Join(fmt.Errorf("open streams have not got an event: %d deliveries are missing after %v",
+			r.client.Book.Outstanding(), r.Drain), r.client.Book.Finish().Err())
 	}
 	return err
 }

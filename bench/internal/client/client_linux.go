@@ -64,6 +64,9 @@ func (c *Client) Close() error {
 // Now returns the time that an event sent now carries.
 func (c *Client) Now() int64 { return c.loop.now() }
 
+// Reads returns how often the client has read from a socket.
+func (c *Client) Reads() int { return c.loop.reads }
+
 // Every calls tick, within Run, at a fixed rate and with the time at which it was due; a nil tick stops that.
 func (c *Client) Every(interval time.Duration, tick func(scheduled int64)) error {
 	return c.loop.every(interval, tick)

@@ -80,7 +80,7 @@ func (c *conn) ready(events uint32) {
 	if !c.connected {
 		code, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 		if err == nil && code != 0 {
-			err = unix.Errno(code) //nolint:gosec // an errno
+			err = unix.Errno(code)
 		}
 		if err != nil {
 			c.fail(fmt.Errorf("connect: %w", err))
@@ -115,6 +115,7 @@ func (c *conn) flush() {
 func (c *conn) read(hangUp bool) {
 	for c.fd >= 0 {
 		n, err := unix.Read(c.fd, c.loop.buf)
+		c.loop.reads++
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +18,7 @@ type loop struct {
 	handlers []handler // by descriptor
 	events   []unix.EpollEvent
 	buf      []byte // where every read goes; free again when ready returns
+	reads    int
 	base     time.Time
 	tick     func(scheduled int64)
 	next     int64 // when tick is due, ns since base
@@ -75,16 +77,33 @@ func (l *loop) remove(fd int) {
 
 // poll waits up to timeout for readiness and serves what is ready.
 func (l *loop) poll(timeout time.Duration) error {
-	n, err := unix.EpollWait(l.epoll, l.events, int((timeout+time.Millisecond-1)/time.Millisecond))
-	if err != nil && !errors.Is(err, unix.EINTR) {
+	n, err := l.wait(timeout)
+	if err != nil {
 		return fmt.Errorf("wait for readiness: %w", err)
 	}
-	for _, event := range l.events[:max(n, 0)] {
+	for _, event := range l.events[:n] {
 		if h := l.handlers[event.Fd]; h != nil { // nil: closed by a handler before it
 			h.ready(event.Events)
 		}
 	}
 	return nil
+}
+
+// wait is epoll_wait without telling Go's scheduler, which would move this goroutine's processor to another thread and
+// back at nearly each call. Other goroutines still get their turn: the scheduler's signal interrupts the wait.
+func (l *loop) wait(timeout time.Duration) (int, error) {
+	millis := uintptr(max(timeout+time.Millisecond-1, 0) / time.Millisecond)
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epoll),
+		uintptr(unsafe.Pointer(&l.events[0])), //nolint:gosec // as package unix does it
+		uintptr(len(l.events)), millis, 0, 0)
+	switch errno {
+	case 0:
+		return int(n), nil
+	case unix.EINTR:
+		return 0, nil
+	default:
+		return 0, errno
+	}
 }
 
 // every calls tick at a fixed rate from now on, with the time it was due; a nil tick stops that. When the loop is late,

@@ -35,7 +35,11 @@ func StartGateway(o Options) (*Process, error) {
 	if o.Redis != "" {
 		env = append(env, "GATEWAY_REDIS_URL=redis://"+o.Redis)
 	}
-	p, err := start(o.Core, o.Dir, env, o.Path)
+	path, err := filepath.Abs(o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("find the gateway: %w", err)
+	}
+	p, err := start(o.Core, o.Dir, env, path)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func start(core int, dir string, env []string, name string, args ...string) (*Pr
 	if err != nil {
 		return nil, fmt.Errorf("create log: %w", err)
 	}
-	defer log.Close() //nolint:errcheck // the child has its own descriptor
+	defer log.Close() // the child has its own descriptor
 	args = append([]string{"-c", strconv.Itoa(core), name}, args...)
 	cmd := exec.CommandContext(context.Background(), "taskset", args...) //nolint:gosec // what the tool measures
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, append(os.Environ(), env...), log, log

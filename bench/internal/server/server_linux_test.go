@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -75,28 +74,5 @@ func TestStart_SaysWhyAServerDoesNotComeUp(t *testing.T) {
 	}
 	if _, err := start(0, t.TempDir()+"/absent", nil, "true"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("without a directory: got %v", err)
-	}
-}
-
-func TestStartNchan_ServesWithAndWithoutRedis(t *testing.T) {
-	redis, err := StartRedis(Options{Core: 1, Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer redis.Stop()
-	for name, addr := range map[string]string{"memory": "", "redis": redis.Target.Addr} {
-		t.Run(name, func(t *testing.T) {
-			p, err := StartNchan(Options{Core: 0, Dir: t.TempDir(), Redis: addr})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer p.Stop()
-			if err := answers(http.MethodPost, "http://"+p.Target.Addr+"/pub?id=t1")(); err != nil {
-				t.Error(err)
-			}
-			if pids, err := family(p.PID); err != nil || len(pids) < 2 {
-				t.Errorf("master and worker: got %v, %v", pids, err)
-			}
-		})
 	}
 }

@@ -11,15 +11,15 @@ type Mark struct {
 	Sent  int64 // monotonic ns at which the event was to be published
 }
 
-var markPrefix = []byte("bench:")
-
 const (
+	markPrefix = "bench:"
+
 	topicDigits = 6
 	seqDigits   = 10
 	sentDigits  = 19
 
 	// MarkLen is the length of a mark without its padding: the least data an event can carry.
-	MarkLen = len("bench:") + topicDigits + seqDigits + sentDigits + 2
+	MarkLen = len(markPrefix) + topicDigits + seqDigits + sentDigits + 2
 )
 
 // Append appends the mark as text of exactly size bytes (at least MarkLen), all of which stand unescaped in JSON.
@@ -37,7 +37,7 @@ func (m Mark) Append(dst []byte, size int) []byte {
 
 // FindMark reads the mark within an event's data, wherever a server's envelope has put it.
 func FindMark(data []byte) (Mark, bool) {
-	at := bytes.Index(data, markPrefix)
+	at := bytes.Index(data, []byte(markPrefix))
 	if at < 0 || len(data)-at < MarkLen {
 		return Mark{}, false
 	}

@@ -152,7 +152,7 @@ func (c *Chunks) sizeLine(b byte) error {
 		if err != nil || c.size > 1<<26 {
 			return fmt.Errorf("%w: chunk size with %q", ErrMalformed, b)
 		}
-		c.size = c.size<<4 | int(digit) //nolint:gosec // one hexadecimal digit
+		c.size = c.size<<4 | int(digit)
 	}
 	return nil
 }
