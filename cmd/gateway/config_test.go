@@ -182,7 +182,7 @@ func TestREADME_HoldsTheConfiguration(t *testing.T) {
 	if !*update {
 		t.Fatal("the README's table of configuration is not that of the struct; write it with: go test ./cmd/gateway -update")
 	}
-	if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o644); err != nil { //nolint:gosec // a document
+	if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

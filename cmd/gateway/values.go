@@ -14,14 +14,18 @@ type size int
 
 var errSize = errors.New("not a size")
 
-var sizeUnits = []struct {
+type sizeUnit struct {
 	suffix string
 	bytes  int
-}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {"", 1}}
+}
+
+func sizeUnits() []sizeUnit {
+	return []sizeUnit{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {"", 1}}
+}
 
 // UnmarshalText reads a size.
 func (s *size) UnmarshalText(text []byte) error {
-	for _, unit := range sizeUnits {
+	for _, unit := range sizeUnits() {
 		digits, ok := strings.CutSuffix(string(text), unit.suffix)
 		if !ok {
 			continue
@@ -38,7 +42,7 @@ func (s *size) UnmarshalText(text []byte) error {
 
 // String writes the size in its largest whole unit.
 func (s size) String() string {
-	for _, unit := range sizeUnits {
+	for _, unit := range sizeUnits() {
 		if s > 0 && int(s)%unit.bytes == 0 && unit.bytes > 1 {
 			return fmt.Sprintf("%d%s", int(s)/unit.bytes, unit.suffix)
 		}

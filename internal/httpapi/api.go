@@ -81,6 +81,7 @@ type API struct {
 	rate      *limit.Rate
 	metrics   *metrics
 	build     versionAnswer
+	grace     time.Duration // bodyGrace
 
 	drain    sync.Once
 	draining chan struct{} // closed by Drain
@@ -102,6 +103,7 @@ func New(hub *fanout.Hub, streams *stream.Streams, who auth.Authenticator, opts 
 		rate:      limit.NewRate(opts.PublishRate, opts.PublishBurst),
 		metrics:   newMetrics(hub, streams),
 		build:     readBuild(),
+		grace:     bodyGrace,
 		draining:  make(chan struct{}),
 	}
 }

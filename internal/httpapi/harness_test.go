@@ -228,3 +228,11 @@ func mint(t *testing.T, grant auth.Grant) string {
 	}
 	return token
 }
+
+// newAdminServer serves the routes of the operators' port, and returns its URL.
+func newAdminServer(t *testing.T, api *API) string {
+	t.Helper()
+	server := httptest.NewServer(api.AdminRoutes())
+	t.Cleanup(server.Close)
+	return server.URL
+}

@@ -31,8 +31,7 @@ func compact(body []byte) ([]byte, error) {
 // notJSON says where the body stops to be JSON, which Compact does not.
 func notJSON(body []byte) error {
 	var value json.RawMessage
-	var syntax *json.SyntaxError
-	if errors.As(json.Unmarshal(body, &value), &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(body, &value)); ok {
 		return invalid("body: not JSON at byte %d: %s", syntax.Offset, syntax.Error())
 	}
 	return invalid("body: not JSON")

@@ -159,13 +159,13 @@ func escaped(next http.Handler) http.Handler {
 }
 
 // timed gives the body and the answer their times. Streams take them off again with untimed.
-func timed(next http.Handler) http.Handler {
+func (a *API) timed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		now := time.Now()
 		_ = control.SetWriteDeadline(now.Add(answerTime)) // a writer without deadlines is a test's
 		if r.Body != nil && r.Body != http.NoBody {
-			body := &pacedBody{ReadCloser: r.Body, control: control, deadline: now.Add(bodyGrace)}
+			body := &pacedBody{ReadCloser: r.Body, control: control, deadline: now.Add(a.grace)}
 			_ = control.SetReadDeadline(body.deadline)
 			r.Body = body
 		}
@@ -184,14 +184,10 @@ type pacedBody struct {
 	io.ReadCloser
 	control  *http.ResponseController
 	deadline time.Time
-	set      time.Time // the deadline that is in force
 }
 
 func (b *pacedBody) Read(p []byte) (int, error) {
-	if b.deadline.Sub(b.set) > time.Second {
-		b.set = b.deadline
-		_ = b.control.SetReadDeadline(b.deadline)
-	}
+	_ = b.control.SetReadDeadline(b.deadline)
 	n, err := b.ReadCloser.Read(p)
 	b.deadline = b.deadline.Add(time.Duration(n) * time.Second / bodyRate)
 	if errors.Is(err, io.EOF) {

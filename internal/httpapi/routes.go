@@ -13,7 +13,7 @@ import (
 // Routes is the gateway's whole HTTP surface.
 func (a *API) Routes() http.Handler {
 	r := chi.NewRouter()
-	r.Use(escaped, a.observe, secure, timed, a.cors, middleware.GetHead)
+	r.Use(escaped, a.observe, secure, a.timed, a.cors, middleware.GetHead)
 	r.NotFound(a.handle(a.notFound))
 	r.MethodNotAllowed(a.handle(a.methodNotAllowed))
 

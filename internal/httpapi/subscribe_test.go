@@ -120,6 +120,7 @@ func TestSubscribe_ResumesFromHeaderQueryAndSince(t *testing.T) {
 }
 
 func TestSubscribe_UnreadableCursorIsAGap(t *testing.T) {
+	t.Parallel()
 	g := newTestGateway(t, auth.None{}, Options{})
 	id := g.publish(`{"topic":"robot","data":1}`)
 	for name, cursor := range map[string]string{
@@ -208,6 +209,7 @@ func TestSubscribe_HeadOpensNothing(t *testing.T) {
 }
 
 func TestSubscribe_EndsBeforeTheTokenExpires(t *testing.T) {
+	t.Parallel()
 	g := newTestGateway(t, newTestJWT(t), Options{})
 	headers := bearer(t, auth.Grant{Subject: "jack", Lifetime: 3 * time.Second})
 	began := time.Now()

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strconv"
 
-	"sse-gateway/internal/auth"
 	"sse-gateway/internal/fanout"
 	"sse-gateway/internal/sse"
 )
@@ -55,7 +54,7 @@ func idText(id fanout.ID) string {
 }
 
 func (a *API) listTopics(w http.ResponseWriter, r *http.Request) error {
-	if _, err := a.admin(r); err != nil {
+	if err := a.admin(r); err != nil {
 		return err
 	}
 	infos, err := a.hub.Topics(r.Context())
@@ -71,7 +70,7 @@ func (a *API) listTopics(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) showTopic(w http.ResponseWriter, r *http.Request) error {
-	topic, _, err := a.topicToRead(r)
+	topic, err := a.topicToRead(r)
 	if err != nil {
 		return err
 	}
@@ -84,7 +83,7 @@ func (a *API) showTopic(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) topicEvents(w http.ResponseWriter, r *http.Request) error {
-	topic, _, err := a.topicToRead(r)
+	topic, err := a.topicToRead(r)
 	if err != nil {
 		return err
 	}
@@ -92,7 +91,7 @@ func (a *API) topicEvents(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) closeTopic(w http.ResponseWriter, r *http.Request) error {
-	if _, err := a.admin(r); err != nil {
+	if err := a.admin(r); err != nil {
 		return err
 	}
 	topic, err := a.topicInPath(r)
@@ -108,16 +107,16 @@ func (a *API) closeTopic(w http.ResponseWriter, r *http.Request) error {
 }
 
 // topicToRead is the path's topic, if the request may see its events.
-func (a *API) topicToRead(r *http.Request) (string, auth.Identity, error) {
+func (a *API) topicToRead(r *http.Request) (string, error) {
 	who, err := a.identify(r)
 	if err != nil {
-		return "", who, err
+		return "", err
 	}
 	topic, err := a.topicInPath(r)
 	if err != nil {
-		return "", who, err
+		return "", err
 	}
-	return topic, who, a.maySubscribe(who, topic)
+	return topic, a.maySubscribe(who, topic)
 }
 
 // topicInPath is the path's topic, checked.
