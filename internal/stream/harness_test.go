@@ -9,24 +9,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
-	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"sse-gateway/internal/sse"
 )
-
-func TestMain(m *testing.M) {
-	if role := os.Getenv("STREAM_TEST_ROLE"); role != "" {
-		os.Exit(play(role, os.Args[1:]))
-	}
-	goleak.VerifyTestMain(m)
-}
 
 const (
 	first    = "retry: 1\nevent: ready\ndata: {}\nid: 0\n\n"

@@ -16,8 +16,16 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv("STREAM_TEST_ROLE"); role != "" {
+		os.Exit(play(role, os.Args[1:]))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // play runs this test binary as the process that a test needs beside itself.
 func play(role string, args []string) int {

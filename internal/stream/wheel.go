@@ -59,12 +59,12 @@ func (w *wheel) close() {
 // ticks is a duration in ticks, rounded up.
 func (w *wheel) ticks(d time.Duration) int64 { return int64((d + w.tick - 1) / w.tick) }
 
-// at is the first tick not before t, never for the zero time.
+// at is the tick that t is in, so that nothing happens later than it should. It is never for the zero time.
 func (w *wheel) at(t time.Time) int64 {
 	if t.IsZero() {
 		return never
 	}
-	return 1 + w.ticks(max(t.Sub(w.start), 0))
+	return 1 + int64(t.Sub(w.start)/w.tick)
 }
 
 // add takes a new stream in and draws when its first heartbeat comes and how old it gets.
@@ -118,7 +118,7 @@ func (w *wheel) run() {
 			return
 		case <-ticker.C:
 		}
-		now := 1 + int64(time.Since(w.start)/w.tick)
+		now := w.at(time.Now())
 		w.now.Store(now)
 		due = w.due(due[:0], last, now)
 		last = now
