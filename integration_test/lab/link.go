@@ -100,6 +100,13 @@ func (l *Link) set(f fault) {
 	l.changed = make(chan struct{})
 }
 
+// Conns is the number of connections that are open over the link.
+func (l *Link) Conns() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
+}
+
 // Cut closes every connection, and new ones at once, until Heal.
 func (l *Link) Cut() {
 	l.mu.Lock()

@@ -13,7 +13,7 @@ import (
 )
 
 // shownLog is how much of a process's log a failed test shows.
-const shownLog = 16 << 10
+const shownLog = 6 << 10
 
 // A Process is a program that a test has started. The test's end kills it.
 type Process struct {

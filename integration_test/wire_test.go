@@ -1,0 +1,246 @@
+package integration_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"sse-gateway/integration_test/lab"
+)
+
+// openRaw opens a stream on a connection of its own.
+func openRaw(t *testing.T, gateway *lab.Gateway, query string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", gateway.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	fmt.Fprintf(conn, "GET /subscribe?%s HTTP/1.1\r\nHost: %s\r\n\r\n", query, gateway.Addr())
+	_ = conn.SetReadDeadline(time.Now().Add(wait))
+	return conn
+}
+
+func TestWire_HeadAndReadyComeInOneWrite(t *testing.T) {
+	overBothPaths(t, func(t *testing.T, engine string) {
+		gateway := start(t, engine)
+		conn := openRaw(t, gateway, "topics=chatgpt|robot&user=jack")
+		first := make([]byte, 64<<10)
+		n, err := conn.Read(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first = first[:n]; !regexp.MustCompile(`(?s)^HTTP/1.1 200 OK\r\n.*\r\n\r\n.*event: ready\n.*\nid: \d+-\d+\n\n`).Match(first) {
+			t.Errorf("the first read has not all of head and ready: %q", first)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(first)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		for name, want := range map[string]string{
+			"Content-Type": "text/event-stream", "Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no",
+		} {
+			if got := resp.Header.Get(name); got != want {
+				t.Errorf("%s: %q, want %q", name, got, want)
+			}
+		}
+	})
+}
+
+// The bytes of a stream: nothing but what the interface promises, heartbeats included.
+func TestWire_TheStreamByteForByte(t *testing.T) {
+	overBothPaths(t, func(t *testing.T, engine string) {
+		gateway := start(t, engine, "GATEWAY_HEARTBEAT=1s")
+		conn := openRaw(t, gateway, "topics=robot&user=jack")
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		defer conn.Close() // first: closing the body would read on
+		body := bufio.NewReader(resp.Body)
+		block := func() string {
+			var block strings.Builder
+			for {
+				line, err := body.ReadString('\n')
+				if err != nil {
+					t.Fatalf("after %q: %v", block.String(), err)
+				}
+				block.WriteString(line)
+				if line == "\n" {
+					return block.String()
+				}
+			}
+		}
+		expect := func(got, pattern string) {
+			if !regexp.MustCompile("^" + pattern + "$").MatchString(got) {
+				t.Errorf("got %q, want %q", got, pattern)
+			}
+		}
+		skipPings := func() string {
+			for {
+				if got := block(); !strings.HasPrefix(got, ":") {
+					return got
+				}
+			}
+		}
+		expect(block(), `retry: \d+\nevent: ready\ndata: {"topics":\["robot"\],"user":"jack"}\nid: \d+-\d+\n\n`)
+		expect(block(), `: ping\n\n`) // the position has not moved
+		id := lab.Publish(t, gateway.URL, "robot", "hi robot")
+		expect(skipPings(), `event: message\ndata: {"topic":"robot","data":"hi robot"}\nid: `+id+`\n\n`)
+		if _, err := lab.TryPublish(t.Context(), gateway.URL, []byte(`{"user":"jack","event":"note","retry":1234,"data":{"a": [1, 2]}}`)); err != nil {
+			t.Fatal(err)
+		}
+		expect(skipPings(), `event: note\nretry: 1234\ndata: {"user":"jack","data":{"a":\[1,2\]}}\nid: \d+-\d+\n\n`)
+		id = lab.Publish(t, gateway.URL, "other", "moves the position of every stream")
+		lab.Eventually(t, wait, func() error {
+			if got, want := block(), ": ping\nid: "+id+"\n\n"; got != want {
+				return fmt.Errorf("got %q, want %q", got, want)
+			}
+			return nil
+		})
+	})
+}
+
+func TestWire_RetryIsSpread(t *testing.T) {
+	gateway := start(t, "GATEWAY_RETRY=4s")
+	seen := map[int]bool{}
+	for range 20 {
+		retry := lab.Listen(t, gateway.URL, "t").State().Events[0].Retry
+		if retry < 2000 || retry > 6000 {
+			t.Errorf("retry is %d ms, want 4 s ± 50 %%", retry)
+		}
+		seen[retry] = true
+	}
+	if len(seen) < 10 {
+		t.Errorf("20 streams have %d different retries", len(seen))
+	}
+}
+
+// values are JSON values that are easily damaged on the way.
+func values() map[string]string {
+	return map[string]string{
+		"LF":                     `"a\nb"`,
+		"CR":                     `"a\rb"`,
+		"CRLF, and at the ends":  `"\r\na\r\n\r\nb\r\n"`,
+		"other line separators":  "\"a\\u0085b\u2028c\\u2028d\u2029e\\u000bf\\u000cg\"",
+		"looks like a field":     `"\n\nid: 1\nevent: x\ndata: y\n\n: z"`,
+		"NUL":                    `"a\u0000b"`,
+		"control characters":     `"\u0001\u001f\u007f\b\t"`,
+		"emoji":                  `"🙂👩‍👩‍👧‍👦"`,
+		"escaped emoji":          `"\ud83d\ude42"`,
+		"half of an emoji":       `"\ud83d"`,
+		"byte order mark":        "\"\ufeffa\"",
+		"leading spaces":         `"  a "`,
+		"markup":                 `"<script>alert(1)</script>&amp;'\""`,
+		"escapes stay":           `"\u0041\/\\"`,
+		"beyond 2^53":            `9007199254740993`,
+		"beyond a double":        `123456789012345678901234567890e400`,
+		"trailing zero":          `1.10`,
+		"negative zero":          `-0`,
+		"exponent":               `1E+2`,
+		"null":                   `null`,
+		"false":                  `false`,
+		"empty string":           `""`,
+		"empty object and array": `[{},[]]`,
+		"duplicate keys":         `{"a":1,"a":2,"":3}`,
+		"spaces between tokens":  "{ \"a\" :\n[ 1 ,\t2 ] }",
+		"deep":                   strings.Repeat("[", 500) + strings.Repeat("]", 500),
+		"at the size limit":      `"` + strings.Repeat("x", 64<<10-2) + `"`,
+	}
+}
+
+func TestWire_DataArrivesUnaltered(t *testing.T) {
+	overBothBrokers(t, func(t *testing.T, broker string) {
+		gateway := start(t, broker)
+		subscriber := lab.Listen(t, gateway.URL, "values")
+		raw := lab.Subscribe(t, lab.SubscribeOptions{Bases: []string{gateway.URL}, Topics: []string{"values"}, Query: "raw=1"})
+		raw.WaitReady(t)
+		n := 0
+		for name, value := range values() {
+			t.Run(name, func(t *testing.T) {
+				var want bytes.Buffer
+				if err := json.Compact(&want, []byte(value)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := lab.TryPublish(t.Context(), gateway.URL, []byte(`{"topic":"values","data":`+value+`}`)); err != nil {
+					t.Fatal(err)
+				}
+				n++
+				got := subscriber.WaitFired(t, n)[n-1]
+				if envelope := got.Envelope(t); string(envelope.Data) != want.String() || envelope.Topic != "values" {
+					t.Errorf("got %.200q, want %.200q", envelope.Data, want.String())
+				}
+				wantRaw := want.String()
+				var text string
+				if wantRaw[0] == '"' && json.Unmarshal([]byte(wantRaw), &text) == nil {
+					wantRaw = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text)
+				}
+				if got := raw.WaitFired(t, n)[n-1].Data; got != wantRaw {
+					t.Errorf("raw: got %.200q, want %.200q", got, wantRaw)
+				}
+			})
+		}
+	})
+}
+
+func TestWire_DataOverTheLimitIsRefused(t *testing.T) {
+	gateway := start(t)
+	body := `{"topic":"t","data":"` + strings.Repeat("x", 64<<10-1) + `"}`
+	if status, answer := lab.Post(t, gateway.URL+"/publish", body); status != http.StatusRequestEntityTooLarge {
+		t.Errorf("status %d: %s", status, answer)
+	}
+}
+
+// What a browser's EventSource makes of the stream is what this package's decoder makes of it.
+func TestWire_InABrowser(t *testing.T) {
+	page := lab.ServePage(t)
+	gateway := start(t, "GATEWAY_CORS_ORIGINS="+page.Origin)
+	lab.Chromium(t).Open(t, page.URL(gateway.URL+"/subscribe?topics=values", 1))
+	ready := page.Wait(t, "ready", 1)[0]
+	if ready.State != 1 || ready.ID == "" {
+		t.Errorf("ready is reported as %+v", ready)
+	}
+	subscriber := lab.Listen(t, gateway.URL, "values")
+	names := []string{}
+	for name, value := range values() {
+		if _, err := lab.TryPublish(t.Context(), gateway.URL, []byte(`{"topic":"values","data":`+value+`}`)); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	want := subscriber.WaitFired(t, len(names))
+	got := page.Wait(t, "message", len(names))
+	for i, name := range names {
+		if got[i].Data != want[i].Data || got[i].ID != want[i].ID {
+			t.Errorf("%s: the browser has %.200q, id %s, want %.200q, id %s", name, got[i].Data, got[i].ID, want[i].Data, want[i].ID)
+		}
+	}
+}
+
+func TestWire_TopicsOfManyKinds(t *testing.T) {
+	gateway := start(t, lab.StartRedis(t).Env())
+	topics := []string{"a b", "ä/ö?#&=%41+", "群聊🙂", `"quoted"\`, "with|bar", strings.Repeat("x", 255), "{tag}", "*?[a-z]"}
+	query := url.Values{"topic": topics}
+	subscriber := lab.Subscribe(t, lab.SubscribeOptions{Bases: []string{gateway.URL}, Query: query.Encode()})
+	subscriber.WaitReady(t)
+	for n, topic := range topics {
+		lab.Publish(t, gateway.URL, topic, n)
+		if got := subscriber.WaitFired(t, n+1)[n].Envelope(t); got.Topic != topic || string(got.Data) != strconv.Itoa(n) {
+			t.Errorf("got %+v, want topic %q", got, topic)
+		}
+		if status, answer := lab.Get(t, gateway.URL+"/topics/"+url.PathEscape(topic)); status != http.StatusOK {
+			t.Errorf("topic %q: status %d, %s", topic, status, answer)
+		}
+	}
+}
