@@ -152,7 +152,7 @@ func pageOutlivesAllReplicas(t *testing.T, s *stack) {
 	lab.Eval[bool](t, tab, `window.opened = true`)
 	const (
 		state = `document.querySelector("#state").dataset.state`
-		shown = `[...document.querySelectorAll("#events .data")].map((e) => e.textContent).join()`
+		shown = `[...document.querySelectorAll("#events > [data-kind=event] .data")].map((e) => e.textContent).join()`
 	)
 	lab.Until(t, tab, patience, state+` === "live"`)
 	lab.Publish(t, s.url, "outage", "before")
