@@ -125,16 +125,19 @@ func notesWhatTheGatewaySays(t *testing.T, b *browser) {
 	g.sendRaw("a", "gap", `{"topic":"a","after":"1763869000000-0","oldest":"1763869500000-0"}`)
 	g.sendRaw("@jack", "gap", `{"user":"jack","after":"1763869000000-0"}`)
 	g.sendRaw("a", "position", `{}`)
-	g.sendRaw("a", "expiring", `{}`)
+	g.sendRaw("a", "expiring", `{"expires":"soon"}`)
 	g.sendRaw("a", "close", `{"topic":"a"}`)
 	p.waitEvents(
 		"Events of a may be missing after 1763869000000-0; the oldest kept is 1763869500000-0.",
 		"Events of jack, personally, may be missing after 1763869000000-0; nothing older is kept.",
-		"Your access is about to expire: enter a new token to stay connected.",
+		"Your access ends soon: enter a new token to stay connected.",
 		"a is closed: nothing more will come.")
 	p.wait(`document.querySelector("#access").open`)
+	g.sendRaw("b", "expiring", `{"expires":"2026-11-23T08:00:00Z"}`)
+	p.wait(`/ ends at \d\d:\d\d:\d\d /.test(document.querySelector("#events > li:last-child .data").textContent)`)
+	p.wait(`document.querySelector('#events > li[data-type="expiring"]').dataset.id === ""`)
 	p.wait(`document.querySelector('.chip.closed[data-topic="a"]') && !document.querySelector('.closed[data-topic="b"]')`)
-	p.wait(`document.querySelectorAll('#events > li[data-kind="note"]').length === 4`)
+	p.wait(`document.querySelectorAll('#events > li[data-kind="note"]').length === 5`)
 	p.waitText("#count", "0")
 }
 
@@ -257,12 +260,14 @@ func hearsTypes(t *testing.T, b *browser) {
 	p.waitEvents("1", "3")
 	p.waitText("#events > li:first-child .type", "progress")
 	p.do(chromedp.SendKeys(chromedp.CSS("#add-event"), "other"+kb.Enter))
+	p.wait(`document.querySelector('.chip[data-event="other"]')`)
 	g.sendType("job", "other", `4`)
 	p.waitEvents("1", "3", "4")
 	p.click(`.chip[data-event="progress"] button`)
 	p.fill("#publish-form [name=event]", "step") // what one publishes oneself is heard
 	p.fill("#publish-form [name=data]", "5")
 	p.click("#publish-form [type=submit]")
+	p.wait(`document.querySelector("#publish-result[data-ok=true]")`)
 	g.sendType("job", "progress", `6`)
 	g.send("job", `7`)
 	p.waitEvents("1", "3", "4", "5", "7")

@@ -22,7 +22,8 @@ export function describe(event) {
     case "close":
       return { ...row, kind: "note", text: `${nameOf(row)} is closed: nothing more will come.` };
     case "expiring":
-      return { ...row, kind: "note", text: "Your access is about to expire: enter a new token to stay connected." };
+      // It has no id of its own: EventSource repeats the last one.
+      return { ...row, kind: "note", id: "", time: Date.now(), text: expiryText(envelope) };
   }
   const data = memberText(event.data, "data") ?? event.data;
   const plain = typeof envelope.data === "string";
@@ -82,6 +83,12 @@ function timeElement(ms) {
 function gapText(row, { after, oldest }) {
   const kept = text(oldest) ? `the oldest kept is ${text(oldest)}.` : "nothing older is kept.";
   return `Events of ${nameOf(row)} may be missing after ${text(after) || "the last one seen"}; ${kept}`;
+}
+
+function expiryText({ expires }) {
+  const at = new Date(text(expires));
+  const when = Number.isNaN(at.getTime()) ? "soon" : `at ${clock.format(at)}`;
+  return `Your access ends ${when}: enter a new token to stay connected.`;
 }
 
 function nameOf({ topic, user }) {
