@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"sse-gateway/internal/auth"
@@ -41,10 +42,11 @@ func printVersion(stdout io.Writer) error {
 // not ready is not to be restarted for it: its streams are still open.
 func healthcheck(ctx context.Context, args, environ []string) error {
 	path := "/healthz"
-	switch {
-	case len(args) == 1 && args[0] == "ready":
+	switch strings.Join(args, " ") {
+	case "":
+	case "ready":
 		path = "/readyz"
-	case len(args) > 0:
+	default:
 		return usageError{errors.New("healthcheck takes nothing, or ready")}
 	}
 	cfg, faults := parseConfig(environ)

@@ -33,9 +33,9 @@ func exit(err error, stderr io.Writer) int {
 
 // run carries out the command that args name; none is to run the gateway, until ctx is done or a signal comes.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-	command := ""
+	command, rest := "", []string(nil)
 	if len(args) > 1 {
-		command = args[1]
+		command, rest = args[1], args[2:]
 	}
 	switch command {
 	case "":
@@ -45,9 +45,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case "version", "-version", "--version":
 		return printVersion(stdout)
 	case "token":
-		return mintToken(args[2:], environ, stdout)
+		return mintToken(rest, environ, stdout)
 	case "healthcheck":
-		return healthcheck(ctx, args[2:], environ)
+		return healthcheck(ctx, rest, environ)
 	}
 	return usageError{fmt.Errorf("there is no command %q; gateway -h lists them", command)}
 }
