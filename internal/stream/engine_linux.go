@@ -17,6 +17,7 @@ import (
 
 const (
 	maxShards = 8
+	headRoom  = 512         // bytes that heads mostly take
 	quiet     = time.Minute // between two warnings
 )
 
@@ -61,7 +62,7 @@ func (e *epollEngine) adopt(st *Stream, w http.ResponseWriter, r *http.Request, 
 		return fmt.Errorf("hijack: %w", err)
 	}
 	_ = conn.SetWriteDeadline(time.Now().Add(e.set.opts.Stall)) // if it fails, so does Write
-	if _, err := conn.Write(append(head(w.Header()), first...)); err != nil {
+	if _, err := conn.Write(response200(w.Header(), first)); err != nil {
 		_ = conn.Close()
 		return fmt.Errorf("write head: %w", err)
 	}
@@ -75,8 +76,8 @@ func (e *epollEngine) adopt(st *Stream, w http.ResponseWriter, r *http.Request, 
 	return nil
 }
 
-// head is a response head before a body that ends with the connection.
-func head(header http.Header) []byte {
+// response200 is the beginning of a response whose body ends with the connection.
+func response200(header http.Header, body []byte) []byte {
 	header.Del("Content-Length")
 	header.Del("Transfer-Encoding")
 	header.Set("Connection", "close")
@@ -84,9 +85,11 @@ func head(header http.Header) []byte {
 		header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	}
 	var text bytes.Buffer
+	text.Grow(headRoom + len(body))
 	text.WriteString("HTTP/1.1 200 OK\r\n")
 	_ = header.Write(&text) // a buffer takes everything; line breaks in values become spaces
 	text.WriteString("\r\n")
+	text.Write(body)
 	return text.Bytes()
 }
 

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestEngine_Head(t *testing.T) {
@@ -126,6 +128,49 @@ func TestEngine_DescriptorsAreUsedAgain(t *testing.T) {
 		if got := st.src.left.Load(); got != 1 {
 			t.Fatalf("a source left %d times", got)
 		}
+	}
+}
+
+func TestPoller_KnowsStreamsThatHadTheSameDescriptor(t *testing.T) {
+	p, err := newPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	file, err := listener.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	eventOf := func(st *Stream) unix.EpollEvent { return unix.EpollEvent{Fd: st.fd, Pad: st.gen} }
+
+	before, after := &Stream{fd: int32(file.Fd())}, &Stream{fd: int32(file.Fd())}
+	if err := p.add(before); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.find(eventOf(before)); got != before {
+		t.Errorf("got stream %p, want %p", got, before)
+	}
+	p.remove(before)
+	if got := p.find(eventOf(before)); got != nil {
+		t.Error("found a stream that has been removed")
+	}
+	if err := p.control(before, unix.EPOLL_CTL_DEL, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.add(after); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.find(eventOf(before)); got != nil {
+		t.Error("an old event finds the stream that has the descriptor now")
+	}
+	if got := p.find(eventOf(after)); got != after {
+		t.Errorf("got stream %p, want %p", got, after)
 	}
 }
 

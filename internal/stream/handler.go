@@ -39,8 +39,7 @@ func newHandlerPath(ctx context.Context, conn connection) *handlerPath {
 // openHandler starts a stream that its handler will write.
 func openHandler(st *Stream, w http.ResponseWriter, r *http.Request, first []byte) error {
 	control := http.NewResponseController(w)
-	// The server's timeouts are for requests that end. Writers without deadlines have none to be lifted.
-	_ = control.SetReadDeadline(time.Time{})
+	// The server's WriteTimeout is for responses that end. Writers without deadlines have none to be lifted.
 	_ = control.SetWriteDeadline(time.Time{})
 	w.WriteHeader(http.StatusOK)
 	if _, err := w.Write(first); err != nil {

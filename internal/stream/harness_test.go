@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -229,13 +230,16 @@ func (c *client) numbers(first, last int) error {
 		if event.ID != frameID(i) {
 			return fmt.Errorf("got event %s, want %d", event.ID, i)
 		}
+		if rest := strings.TrimLeft(event.Data, strconv.Itoa(i%10)); rest != "" {
+			return fmt.Errorf("got event %d with %q in its data", i, rest)
+		}
 	}
 	return nil
 }
 
 // frame makes event number i.
 func frame(i, size int) *sse.Frame {
-	return sse.NewFrame(sse.AppendBlock(nil, "", 0, []byte(strings.Repeat("x", size))), frameID(i))
+	return sse.NewFrame(sse.AppendBlock(nil, "", 0, bytes.Repeat([]byte{'0' + byte(i%10)}, size)), frameID(i))
 }
 
 func frameID(i int) string { return strconv.Itoa(i) }

@@ -138,30 +138,37 @@ func TestStream_EndAfterPipelinedBytes(t *testing.T) {
 			st.Push(frame(i, 100))
 		}
 		st.End(ReasonDrain)
-		c.expectNumbers(t, 0, 100)
 		g.expectGone(t, st, ReasonDrain)
+		c.expectNumbers(t, 0, 100)
+		if _, err := c.Next(); path == byEngine && !errors.Is(err, io.EOF) {
+			t.Errorf("got %v after the end, want EOF", err)
+		}
 	})
 }
 
 func TestStream_EndIsBoundedByStall(t *testing.T) {
 	forPaths(t, func(t *testing.T, path path) {
 		opts := defaults()
-		opts.Stall = 300 * time.Millisecond
+		opts.Stall = 500 * time.Millisecond
 		g := newGate(t, path, opts)
 		c, st := g.subscribe(t)
-		fill(t, st)
+		sent := fill(t, st)
 		st.End(ReasonDrain)
-		// Progress, but no end in sight.
+		// There is progress, but the end is far.
 		var reading sync.WaitGroup
 		reading.Go(func() {
-			few := make([]byte, 100)
-			for tick := time.Tick(50 * time.Millisecond); ; <-tick {
-				if _, err := c.Read(few); err != nil {
+			pause := time.NewTicker(100 * time.Millisecond)
+			defer pause.Stop()
+			for some := make([]byte, 32<<10); ; <-pause.C {
+				if _, err := io.ReadFull(c, some); err != nil {
 					return
 				}
 			}
 		})
 		g.expectGone(t, st, ReasonDrain)
+		if got := g.Stats().Delivered; got >= int64(sent) {
+			t.Errorf("all %d events were delivered to a reader that takes longer than the stall limit", got)
+		}
 		_ = c.Close()
 		reading.Wait()
 	})
