@@ -12,6 +12,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"sse-gateway/bench/internal/server"
@@ -41,20 +42,20 @@ func single(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	profiled := make(chan error, 1)
-	if *profile == "" {
-		profiled <- nil
-	} else {
-		r.begin = func() { go func() { profiled <- saveProfile(r.servers[0], r.Duration, *profile) }() }
+	var profiling sync.WaitGroup
+	var profileErr error // written by profiling
+	if *profile != "" {
+		r.begin = func() {
+			profiling.Go(func() { profileErr = saveProfile(ctx, r.servers[0], r.Duration, *profile) })
+		}
 	}
 	stop, err := profileSelf(*own)
 	if err != nil {
 		return errors.Join(err, r.tearDown())
 	}
-	if err = w.run(r); err == nil {
-		err = <-profiled
-	}
-	err = errors.Join(err, stop())
+	err = w.run(r)
+	profiling.Wait()
+	err = errors.Join(err, profileErr, stop())
 	printFigures(stdout, r.figures)
 	return errors.Join(err, r.tearDown())
 }
@@ -132,12 +133,12 @@ func profileSelf(path string) (stop func() error, err error) {
 }
 
 // saveProfile has the gateway profile itself, for less than the measured time.
-func saveProfile(p *server.Process, measured time.Duration, path string) error {
+func saveProfile(ctx context.Context, p *server.Process, measured time.Duration, path string) error {
 	if p.Admin == "" {
 		return errors.New("only the gateway can be profiled")
 	}
 	seconds := max(int(measured.Seconds())-1, 1)
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet,
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet,
 		fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", p.Admin, seconds), http.NoBody)
 	if err != nil {
 		return fmt.Errorf("fetch profile: %w", err)

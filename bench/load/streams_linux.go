@@ -75,6 +75,9 @@ func storm(r *run) error {
 	if err != nil {
 		return err
 	}
+	if r.begin != nil {
+		r.begin()
+	}
 	took, err := r.open(r.Streams, r.topicOf(0))
 	if err != nil {
 		return err
