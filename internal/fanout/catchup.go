@@ -64,7 +64,7 @@ func (p *partition) releaseLocked(mark Mark) {
 
 // readThrough dispatches everything up to end that has not been. crossing: a birth follows end.
 func (p *partition) readThrough(ctx context.Context, topics []*topic, end ID, crossing bool) error {
-	readers, err := p.behind(ctx, topics, end)
+	readers, err := p.behind(ctx, topics, end, crossing)
 	if err != nil {
 		return fmt.Errorf("catch up to %s: %w", end, err)
 	}
@@ -99,7 +99,7 @@ func (p *partition) keepFrom(end ID) ID {
 }
 
 // behind asks for the topics' last ids and returns readers for those that have more than was dispatched.
-func (p *partition) behind(ctx context.Context, topics []*topic, end ID) ([]*reader, error) {
+func (p *partition) behind(ctx context.Context, topics []*topic, end ID, crossing bool) ([]*reader, error) {
 	var readers []*reader
 	for start := 0; start < len(topics); start += subscribeBatch {
 		batch := topics[start:min(start+subscribeBatch, len(topics))]
@@ -112,7 +112,7 @@ func (p *partition) behind(ctx context.Context, topics []*topic, end ID) ([]*rea
 			switch last := tails[i].Last; {
 			case t.chain.Less(last) || (last.IsZero() && t.chain.Less(end)):
 				readers = append(readers, &reader{topic: t.name, t: t, has: t.chain})
-			case t.exact && last.Less(t.chain) && !last.IsZero():
+			case t.exact && last.Less(t.chain) && !last.IsZero() && !crossing:
 				p.log.Warn("the event store has lost an event", "topic", t.name, "event_id", t.chain.String())
 				t.exact, p.lost = false, true
 			}
@@ -157,7 +157,7 @@ func (p *partition) birthLocked(born ID) {
 		return
 	}
 	first := p.born.IsZero()
-	p.born = born
+	p.born, p.lost = born, false
 	p.seen = maxID(p.seen, born)
 	if first {
 		return

@@ -184,8 +184,10 @@ func (pt *part) readDeep(ctx context.Context) error {
 			return err
 		}
 		p.mu.Lock()
-		pt.pushAllGaps(born)
-		p.mu.Unlock()
+		defer p.mu.Unlock()
+		for i, r := range m.readers {
+			pt.pushGap(&item{id: born, topic: r.topic, after: r.has}, i < len(m.readers)-1)
+		}
 		return nil
 	}
 	return pt.drain(ctx, m)
