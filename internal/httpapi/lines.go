@@ -22,67 +22,56 @@ var errLinesStopped = errors.New("reading lines was stopped")
 // A deadliner bounds the time of reads, as http.ResponseController does.
 type deadliner interface{ SetReadDeadline(time.Time) error }
 
-// A lineReader splits a body into lines and gathers those that have come until they are taken. run reads ahead while
-// take's caller is busy, a bounded amount.
+// A line is what a line of NDJSON says, or what is wrong with it.
+type line struct {
+	item item
+	err  error
+}
+
+// A lineReader splits a body into lines, has them parsed, and gathers them until they are taken. run does so ahead,
+// while take's caller is busy, a bounded amount.
 type lineReader struct {
 	body    io.Reader
 	control deadliner
-	max     int // bytes of one line
+	max     int                    // bytes of one line
+	parse   func(line []byte) line // called by run, not for lines without anything in them
+	tooLong line                   // stands for a line that is longer than max
 
 	buf      []byte    // what has been read of a line that has not ended; owned by run
 	skipping bool      // the rest of a line that is too long is passed over; owned by run
 	began    time.Time // when the line that has not ended began; owned by run
 
 	mu      sync.Mutex
-	changed sync.Cond // of what mu guards
-	filling *lineBatch
-	spare   *lineBatch // the one taken last: its buffers are used again
-	err     error      // why run has ended
-	stopped bool
+	changed sync.Cond // what mu guards has changed
+	lines   []line    // parsed and not taken; guarded by mu
+	size    int       // of lines, in bytes; guarded by mu
+	spare   []line    // those taken last: their room is used again; guarded by mu
+	err     error     // why run has ended; guarded by mu
+	stopped bool      // guarded by mu
 }
 
-// A lineBatch holds lines without their ends.
-type lineBatch struct {
-	text  []byte
-	lines []span
-}
-
-type span struct{ start, end int } // end -1: the line was too long
-
-func (b *lineBatch) line(i int) (text []byte, tooLong bool) {
-	s := b.lines[i]
-	if s.end < 0 {
-		return nil, true
+func newLineReader(body io.Reader, control deadliner, maxLine int, parse func([]byte) line) *lineReader {
+	l := &lineReader{
+		body: body, control: control, max: maxLine, parse: parse,
+		tooLong: line{err: tooLarge("line: larger than %d bytes", maxLine)},
 	}
-	return b.text[s.start:s.end], false
-}
-
-func (b *lineBatch) reset() {
-	b.lines = b.lines[:0]
-	if b.text = b.text[:0]; cap(b.text) > 4*batchBytes {
-		b.text = nil // one huge line should not be paid for to the end
-	}
-}
-
-func newLineReader(body io.Reader, control deadliner, maxLine int) *lineReader {
-	l := &lineReader{body: body, control: control, max: maxLine, filling: &lineBatch{}, spare: &lineBatch{}}
 	l.changed.L = &l.mu
 	return l
 }
 
-// take waits for at least one line, and returns all that have come. The batch is valid until the next call.
-// When there are none left, it returns why: io.EOF, errLinesStopped, or the body's error.
-func (l *lineReader) take() (*lineBatch, error) {
+// take waits for at least one line, and returns all that there are. They are valid until the next call. When there are
+// none left, it returns why: io.EOF, errLinesStopped, or the body's error.
+func (l *lineReader) take() ([]line, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.filling.lines) == 0 {
+	for len(l.lines) == 0 {
 		if l.err != nil {
 			return nil, l.err
 		}
 		l.changed.Wait()
 	}
-	l.spare.reset()
-	l.filling, l.spare = l.spare, l.filling
+	clear(l.spare)
+	l.lines, l.spare, l.size = l.spare[:0], l.lines, 0
 	l.changed.Broadcast()
 	return l.spare, nil
 }
@@ -144,49 +133,53 @@ func (l *lineReader) allow() bool {
 
 // add splits what has been read, and waits while too much has not been taken. It reports false when stopped meanwhile.
 func (l *lineReader) add(chunk []byte) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.changed.Broadcast()
 	for {
 		end := bytes.IndexByte(chunk, '\n')
 		if end < 0 {
-			l.keepLocked(chunk)
-			l.changed.Broadcast()
-			return true
+			return l.keep(chunk)
 		}
-		for len(l.filling.lines) >= batchLines || len(l.filling.text) >= batchBytes {
-			l.changed.Broadcast()
-			if l.stopped {
-				return false
-			}
-			l.changed.Wait()
+		if !l.keep(chunk[:end]) {
+			return false
 		}
-		l.keepLocked(chunk[:end])
-		if !l.skipping {
-			l.appendLocked(l.buf)
+		if len(bytes.TrimSpace(l.buf)) > 0 && !l.push(l.parse(l.buf), len(l.buf)) {
+			return false
 		}
-		l.buf, l.skipping, l.began = l.buf[:0], false, time.Time{}
+		l.skipping, l.began = false, time.Time{}
+		if l.buf = l.buf[:0]; cap(l.buf) > batchBytes {
+			l.buf = nil // one huge line should not be paid for to the end
+		}
 		chunk = chunk[end+1:]
 	}
 }
 
-// keepLocked adds a piece to the line that has not ended.
-func (l *lineReader) keepLocked(piece []byte) {
+// keep adds a piece to the line that has not ended.
+func (l *lineReader) keep(piece []byte) bool {
 	switch {
 	case l.skipping:
 	case len(l.buf)+len(piece) > l.max:
-		l.filling.lines = append(l.filling.lines, span{0, -1})
-		l.skipping = true
-		l.buf = nil
+		l.buf, l.skipping = nil, true
+		return l.push(l.tooLong, 0)
 	default:
 		l.buf = append(l.buf, piece...)
 	}
+	return true
 }
 
-func (l *lineReader) appendLocked(text []byte) {
-	b := l.filling
-	start := len(b.text)
-	b.text = append(b.text, text...)
-	b.lines = append(b.lines, span{start, len(b.text)})
+// push adds a line to those to be taken, when there is room.
+func (l *lineReader) push(next line, size int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.lines) >= batchLines || l.size >= batchBytes {
+		if l.stopped {
+			return false
+		}
+		l.changed.Broadcast()
+		l.changed.Wait()
+	}
+	l.lines = append(l.lines, next)
+	l.size += size
+	return true
 }
 
 func (l *lineReader) end(err error) {

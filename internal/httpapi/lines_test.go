@@ -29,32 +29,37 @@ func (d *deadlines) SetReadDeadline(at time.Time) error {
 	return nil
 }
 
+// newTestReader makes a reader whose lines hold their text as data.
+func newTestReader(body io.Reader, control deadliner, maxLine int) *lineReader {
+	return newLineReader(body, control, maxLine, func(text []byte) line { return line{item: item{data: bytes.Clone(text)}} })
+}
+
 // readLines runs a reader over body to its end.
-func readLines(t *testing.T, body io.Reader, maxLine int) (lines []string, end error) {
+func readLines(t *testing.T, body io.Reader, maxLine int) (texts []string, end error) {
 	t.Helper()
-	reader := newLineReader(body, &deadlines{}, maxLine)
+	reader := newTestReader(body, &deadlines{}, maxLine)
 	go reader.run()
 	for {
-		batch, err := reader.take()
+		lines, err := reader.take()
 		if err != nil {
-			return lines, err
+			return texts, err
 		}
-		if len(batch.lines) > batchLines {
-			t.Errorf("a batch of %d lines", len(batch.lines))
+		if len(lines) > batchLines {
+			t.Errorf("a batch of %d lines", len(lines))
 		}
-		for i := range batch.lines {
-			text, tooLong := batch.line(i)
-			if tooLong {
-				text = []byte("too long")
+		for _, line := range lines {
+			if line.err != nil {
+				texts = append(texts, "too long")
+				continue
 			}
-			lines = append(lines, string(text))
+			texts = append(texts, string(line.item.data))
 		}
 	}
 }
 
 func TestLineReader_SplitsAtLineFeeds(t *testing.T) {
 	body := "a\n\nbc\r\n" + strings.Repeat("x", 10) + "\n" + strings.Repeat("y", 11) + "\n" + strings.Repeat("z", 50) + "\nlast"
-	want := []string{"a", "", "bc\r", "xxxxxxxxxx", "too long", "too long", "last"}
+	want := []string{"a", "bc\r", "xxxxxxxxxx", "too long", "too long", "last"}
 	for name, reader := range map[string]io.Reader{
 		"at once":       strings.NewReader(body),
 		"bytewise":      iotest.OneByteReader(strings.NewReader(body)),
@@ -77,7 +82,7 @@ func TestLineReader_DropsALineCutOff(t *testing.T) {
 func TestLineReader_TakesWhatIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body, feed := io.Pipe()
-		reader := newLineReader(body, &deadlines{}, 1<<20)
+		reader := newTestReader(body, &deadlines{}, 1<<20)
 		go reader.run()
 		for _, lines := range []int{1, 200, 3} {
 			if _, err := feed.Write(bytes.Repeat([]byte("line\n"), lines)); err != nil {
@@ -85,8 +90,8 @@ func TestLineReader_TakesWhatIsThere(t *testing.T) {
 			}
 			synctest.Wait()
 			batch, err := reader.take()
-			if err != nil || len(batch.lines) != lines {
-				t.Errorf("got %d lines, want %d (%v)", len(batch.lines), lines, err)
+			if err != nil || len(batch) != lines {
+				t.Errorf("got %d lines, want %d (%v)", len(batch), lines, err)
 			}
 		}
 		_ = feed.Close()
@@ -96,7 +101,7 @@ func TestLineReader_TakesWhatIsThere(t *testing.T) {
 func TestLineReader_ReadsAheadWithinBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body, feed := io.Pipe()
-		reader := newLineReader(body, &deadlines{}, 1<<20)
+		reader := newTestReader(body, &deadlines{}, 1<<20)
 		go reader.run()
 		written := 0
 		go func() {
@@ -119,7 +124,7 @@ func TestLineReader_ReadsAheadWithinBounds(t *testing.T) {
 			if err != nil {
 				break
 			}
-			lines += len(batch.lines)
+			lines += len(batch)
 		}
 		if lines != 1000 {
 			t.Errorf("got %d lines", lines)
@@ -131,7 +136,7 @@ func TestLineReader_BoundsTheTimeOfALineOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body, feed := io.Pipe()
 		control := &deadlines{}
-		reader := newLineReader(body, control, 1<<20)
+		reader := newTestReader(body, control, 1<<20)
 		go reader.run()
 		expect := func(write string, want time.Time) {
 			t.Helper()
@@ -164,7 +169,7 @@ func TestLineReader_StopsButHandsOutWhatItHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body, feed := io.Pipe()
 		control := &deadlines{past: func() { _ = body.CloseWithError(errors.New("i/o timeout")) }}
-		reader := newLineReader(body, control, 1<<20)
+		reader := newTestReader(body, control, 1<<20)
 		go reader.run()
 		if _, err := io.WriteString(feed, "a\nb\nhalf"); err != nil {
 			t.Fatal(err)
@@ -173,8 +178,8 @@ func TestLineReader_StopsButHandsOutWhatItHas(t *testing.T) {
 		reader.stop()
 		synctest.Wait()
 		batch, err := reader.take()
-		if err != nil || len(batch.lines) != 2 {
-			t.Errorf("got %d lines, error %v", len(batch.lines), err)
+		if err != nil || len(batch) != 2 {
+			t.Errorf("got %d lines, error %v", len(batch), err)
 		}
 		if _, err := reader.take(); !errors.Is(err, errLinesStopped) {
 			t.Errorf("got %v, want that it was stopped", err)

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -33,9 +32,9 @@ func (a *API) publishLines(w http.ResponseWriter, r *http.Request, from sender, 
 	if err := control.Flush(); err != nil {
 		return nil //nolint:nilerr // the client has gone: there is nobody to answer
 	}
-	reader := newLineReader(unpaced(r.Body), control, a.opts.MaxBodyBytes)
 	ctx, cancel := context.WithCancel(r.Context())
 	p := &linePublisher{api: a, from: from, key: key, ctx: ctx, send: context.WithoutCancel(ctx)}
+	reader := newLineReader(unpaced(r.Body), control, a.opts.MaxBodyBytes, p.parse)
 	var tasks sync.WaitGroup
 	tasks.Go(reader.run)
 	tasks.Go(func() { a.stopLines(ctx, cancel, reader, from.who.Expires) })
@@ -84,24 +83,19 @@ type linePublisher struct {
 	key  string
 	ctx  context.Context //nolint:containedctx // of the request; ends the waiting for the rate
 	send context.Context //nolint:containedctx // not ended by the publisher's going away
-	read int             // lines so far, blank ones not counted
 	out  []byte          // the answers to be written
-}
 
-// A line is what became of one line.
-type line struct {
-	item item
-	err  error
+	parsed int // lines so far, without those that were blank or too long; owned by the reader
 }
 
 // serve publishes and answers batch by batch, until the reader has ended or nobody takes the answers.
 func (p *linePublisher) serve(w io.Writer, control *http.ResponseController, reader *lineReader) error {
 	for {
-		batch, err := reader.take()
+		lines, err := reader.take()
 		if err != nil {
 			return err
 		}
-		if err := p.publish(batch); err != nil {
+		if err := p.publish(lines); err != nil {
 			return err
 		}
 		_ = control.SetWriteDeadline(time.Now().Add(answerTime))
@@ -115,33 +109,10 @@ func (p *linePublisher) serve(w io.Writer, control *http.ResponseController, rea
 	}
 }
 
-// publish publishes the lines of a batch, in parts if they make very many events.
-func (p *linePublisher) publish(batch *lineBatch) error {
-	lines := make([]line, 0, len(batch.lines))
-	targets := 0
-	for i := range batch.lines {
-		text, tooLong := batch.line(i)
-		if !tooLong && len(bytes.TrimSpace(text)) == 0 {
-			continue
-		}
-		next := p.parse(text, tooLong)
-		lines = append(lines, next)
-		if targets += len(next.item.targets); targets > maxTargets {
-			if err := p.publishPart(lines); err != nil {
-				return err
-			}
-			lines, targets = lines[:0], 0
-		}
-	}
-	return p.publishPart(lines)
-}
-
-func (p *linePublisher) parse(text []byte, tooLong bool) line {
-	index := p.read
-	p.read++
-	if tooLong {
-		return line{err: tooLarge("line: larger than %d bytes", p.api.opts.MaxBodyBytes)}
-	}
+// parse reads a line; it is called by the reader.
+func (p *linePublisher) parse(text []byte) line {
+	index := p.parsed
+	p.parsed++
 	items, array, err := parseBody(text, p.api.opts.MaxEventBytes)
 	switch {
 	case err != nil:
@@ -151,6 +122,20 @@ func (p *linePublisher) parse(text []byte, tooLong bool) line {
 	}
 	items[0].inheritKey(p.key, true, index)
 	return line{item: items[0]}
+}
+
+// publish publishes lines, in parts if they make very many events.
+func (p *linePublisher) publish(lines []line) error {
+	targets, from := 0, 0
+	for i := range lines {
+		if targets += len(lines[i].item.targets); targets > maxTargets {
+			if err := p.publishPart(lines[from : i+1]); err != nil {
+				return err
+			}
+			targets, from = 0, i+1
+		}
+	}
+	return p.publishPart(lines[from:])
 }
 
 // publishPart publishes the lines that can be, and appends the answers of all.
