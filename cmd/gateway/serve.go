@@ -81,13 +81,16 @@ func start(ctx context.Context, cfg config, log *slog.Logger) (_ *gateway, err e
 	if err := g.listen(ctx); err != nil {
 		return nil, err
 	}
+	revoked := auth.NewRevocations(cfg.JWTMaxAge)
 	if cfg.Auth == "jwt" {
-		if g.jwt, err = auth.NewJWT(ctx, cfg.jwt()); err != nil {
+		options := cfg.jwt()
+		options.Revocations, options.Log = revoked, log
+		if g.jwt, err = auth.NewJWT(ctx, options); err != nil {
 			return nil, &configError{[]fault{{prefix + "AUTH", "jwt: " + oneLine(err)}}}
 		}
 		g.who = g.jwt
 	}
-	if g.hub, err = newHub(cfg, log); err != nil {
+	if g.hub, err = newHub(cfg, revoked, log); err != nil {
 		return nil, err
 	}
 	g.streams, err = stream.New(stream.Options{

@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"sse-gateway/internal/auth"
 	"sse-gateway/internal/fanout"
 	"sse-gateway/internal/httpapi"
 	"sse-gateway/internal/limit"
 )
+
+// cutSlack is how long a cut is remembered beyond the life of the tokens that it refuses, for clocks that differ.
+const cutSlack = 10 * time.Second
 
 // surface is what the HTTP surface takes from the configuration.
 func (c config) surface() httpapi.Options {
@@ -50,19 +54,23 @@ func (c config) jwt() auth.JWTOptions {
 }
 
 // newHub connects the hub to the broker that is configured.
-func newHub(c config, log *slog.Logger) (*fanout.Hub, error) {
+func newHub(c config, revoked *auth.Revocations, log *slog.Logger) (*fanout.Hub, error) {
 	broker, err := newBroker(c, log)
 	if err != nil {
 		return nil, err
 	}
-	return fanout.NewHub(broker, fanout.Options{
+	options := fanout.Options{
 		HistoryTTL:  c.HistoryTTL,
 		QueueEvents: c.QueueEvents,
 		QueueBytes:  int(c.QueueBytes),
 		Timeout:     c.RedisTimeout,
 		Canary:      c.Canary,
 		Log:         log,
-	}), nil
+	}
+	if c.Auth == "jwt" {
+		options.CutTTL, options.OnCut = c.JWTMaxAge+cutSlack, revoked.Cut
+	}
+	return fanout.NewHub(broker, options), nil
 }
 
 func newBroker(c config, log *slog.Logger) (fanout.Broker, error) {

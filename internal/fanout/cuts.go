@@ -25,7 +25,8 @@ type cut struct {
 func (h *Hub) Cut(ctx context.Context, owner string) error {
 	c := cut{Owner: owner, At: time.Now()}
 	h.cutLocal(c)
-	if store, ok := h.broker.(cutStore); ok && h.opts.CutTTL > 0 {
+	if h.remembersCuts() {
+		store := h.broker.(cutStore)
 		if err := store.RememberCut(ctx, owner, c.At, h.opts.CutTTL); err != nil {
 			return fmt.Errorf("remember that %q was cut off: %w", owner, err)
 		}
@@ -36,12 +37,17 @@ func (h *Hub) Cut(ctx context.Context, owner string) error {
 	return nil
 }
 
+func (h *Hub) remembersCuts() bool {
+	_, can := h.broker.(cutStore)
+	return can && h.opts.CutTTL > 0
+}
+
 // watchCuts loads the cuts that the broker remembers whenever the hub's control channel has been without connection.
 func (h *Hub) watchCuts(ctx context.Context) {
-	store, ok := h.broker.(cutStore)
-	if !ok || h.opts.CutTTL <= 0 {
+	if !h.remembersCuts() {
 		return
 	}
+	store := h.broker.(cutStore)
 	known := make(map[string]time.Time)
 	p := h.partitions[0]
 	for p.waitLive(ctx) == nil {
@@ -59,6 +65,7 @@ func (h *Hub) watchCuts(ctx context.Context) {
 				h.cutLocal(cut{Owner: owner, At: at})
 			}
 		}
+		h.cutsKnown.Store(true)
 		if p.waitAway(ctx) != nil {
 			return
 		}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sse-gateway/internal/sse"
@@ -87,6 +88,7 @@ type Hub struct {
 	partitions []*partition
 	comment    *sse.Frame // the heartbeat of a stream whose position has not moved
 	questions  questions
+	cutsKnown  atomic.Bool // the cuts that the broker remembers have been loaded
 	stop       context.CancelFunc
 	running    sync.WaitGroup
 }
@@ -120,6 +122,9 @@ func (h *Hub) Ready() error {
 		if !p.isLive() {
 			return fmt.Errorf("%w: partition %d is not connected or catching up", ErrUnavailable, p.index)
 		}
+	}
+	if h.remembersCuts() && !h.cutsKnown.Load() {
+		return fmt.Errorf("%w: it is not known yet who has been cut off", ErrUnavailable)
 	}
 	return nil
 }
