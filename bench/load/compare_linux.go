@@ -47,7 +47,7 @@ func compare(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	c := &comparing{stderr: stderr}
 	flags.StringVar(&c.gateway, "gateway", "bin/gateway", "path of the gateway's binary")
 	flags.BoolVar(&c.quick, "quick", false, "the main workloads only, one turn of each, about two minutes")
-	flags.IntVar(&c.turns, "turns", 2, "how often each system runs each workload; the table has the medians")
+	flags.IntVar(&c.turns, "turns", 3, "how often each system runs each workload; the table has the medians")
 	only := flags.String("only", "", "regular expression: the comparisons and series whose name matches (with Redis: \"redis: \" before it)")
 	limit := flags.Duration("limit", 12*time.Minute, "start nothing more after this time")
 	out := flags.String("out", "bench/out", "directory for results.json and table.md")
@@ -88,9 +88,6 @@ func (c *comparing) runPlan(ctx context.Context) {
 			}
 			r := &c.results[i]
 			for _, system := range systems {
-				if r.Alone && system != "gateway" {
-					continue
-				}
 				s := subject{System: system, Gateway: c.gateway, Redis: r.Redis}
 				if f := c.one(ctx, r.title(), s, r.Work, r.Params); f != nil {
 					r.Systems[system] = append(r.Systems[system], f)

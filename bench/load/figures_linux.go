@@ -7,6 +7,7 @@ const (
 	deliveriesRate = "deliveries/s"
 	publishesRate  = "publishes/s"
 	streamsRate    = "streams/s"
+	perCore        = "deliveries per second of server CPU"
 	cpuDelivery    = "server CPU µs per delivery"
 	cpuPublish     = "server CPU µs per publish"
 	cpuStream      = "server CPU µs per stream"
@@ -43,6 +44,9 @@ func (r *run) note(before, after sample) {
 	if delivered > 0 {
 		f[deliveriesRate] = float64(delivered) / wall.Seconds()
 		f[cpuDelivery] = micros(serverCPU) / float64(delivered)
+		if serverCPU > 0 {
+			f[perCore] = float64(delivered) / serverCPU.Seconds()
+		}
 		f[latencyP50] = millis(c.Latency.Percentile(50))
 		f[latencyP99] = millis(c.Latency.Percentile(99))
 		f[latencyMax] = millis(c.Latency.Max())

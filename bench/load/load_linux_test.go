@@ -149,6 +149,15 @@ func TestTable_HasMediansAndGrowth(t *testing.T) {
 				"gateway": {{deliveriesRate: 300}, {deliveriesRate: 500}, {deliveriesRate: 900}},
 				"nchan":   {{deliveriesRate: 100}, {deliveriesRate: 200, busyTool: 95}},
 			},
+		}, {
+			comparison{Name: "ndjson", Redis: true, Rows: []row{{publishesRate, goal{Min: 60_000, OrFull: true}}}},
+			map[string][]figures{"gateway": {{publishesRate: 50_000, busyLoad: 97}}},
+		}, {
+			comparison{Work: "storm", Params: params{OwnTopics: true}},
+			map[string][]figures{"gateway": {{streamsRate: 9000}}},
+		}, {
+			comparison{Work: "storm", Params: params{OwnTopics: true}, Redis: true},
+			map[string][]figures{"gateway": {{streamsRate: 6000}}},
 		}},
 		sizes: []measuredSeries{{
 			series:  series{Size: "subscribers", Figures: []string{deliveriesRate, cpuDelivery}, Sizes: []int{100, 15_000}},
@@ -159,6 +168,8 @@ func TestTable_HasMediansAndGrowth(t *testing.T) {
 	got := c.table()
 	for _, want := range []string{
 		"| redis: fan-out | deliveries/s | 500 | 150 | 3.33 | ≥ 2 × | yes |\n",
+		"| redis: ndjson | publishes/s | 50,000 | – |  | ≥ 60,000, or Redis's core full | yes: the core of Redis is full |\n",
+		"1.50 times as long with Redis",
 		"the load tool was 95 % busy with nchan",
 		"| 100 | 7 | – |\n| 15,000 | – | – |\n",
 	} {

@@ -69,15 +69,15 @@ func or[T comparable](v, otherwise T) T {
 // maxFiles is how many descriptors a process may need here; more streams than fit are refused at the start.
 const maxFiles = 20_000
 
-// checkFiles reports whether the descriptors that the workload needs may be opened.
-func (p params) checkFiles() error {
-	need := uint64(p.Streams+p.Idle+p.Publishers) + 100 //nolint:gosec // not negative
+// checkFiles reports whether a process may hold a number of streams open.
+func checkFiles(streams int) error {
+	need := uint64(streams) + 200 //nolint:gosec // not negative; publishers and what a process has open anyway
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("read the limit of open files: %w", err)
 	}
 	if allowed := min(limit.Cur, maxFiles); need > allowed {
-		return fmt.Errorf("the workload needs %d open files, and %d are allowed (ulimit -n)", need, allowed)
+		return fmt.Errorf("%d streams need %d open files, and %d are allowed (ulimit -n)", streams, need, allowed)
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ type comparison struct {
 	Work   string
 	Params params
 	Redis  bool
-	Alone  bool // the gateway only
 	Quick  bool // part of a quick run, too
 	Rows   []row
 }
@@ -22,6 +21,7 @@ type row struct {
 // A goal bounds a figure of the gateway, or its ratio to the peer's. Zero is no bound.
 type goal struct {
 	RatioMin, RatioMax, Min, Max float64
+	OrFull                       bool // met, too, where the core that Redis shares with the load tool is at work all the time
 }
 
 // plan lists what is compared. Its goals are the project's own, and stand in the table whether they are met or not.
@@ -31,20 +31,21 @@ func plan() []comparison {
 	manyTopics := params{Topics: thousand, Publishers: 64}
 	return []comparison{
 		{
-			Name: "10,000 idle streams of one topic", Work: "idle", Params: params{Streams: 10_000},
+			Name: "10,000 idle streams of one topic", Work: "idle", Params: params{Streams: 10_000, Concurrency: 32},
 			Rows: []row{{memoryStream, goal{Max: 1000}}},
 		},
 		{
-			Name: "10,000 idle streams, own topic each", Work: "idle", Params: params{Streams: 10_000, OwnTopics: true}, Quick: true,
-			Rows: []row{{memoryStream, goal{Max: 1500}}},
+			Name: "10,000 idle streams, own topic each", Work: "idle", Quick: true,
+			Params: params{Streams: 10_000, OwnTopics: true, Concurrency: 32},
+			Rows:   []row{{memoryStream, goal{Max: 1500}}},
 		},
 		{
 			Name: "fan-out to 1,000, 8 under way", Work: "fanout", Params: closed(thousand), Quick: true,
-			Rows: []row{{deliveriesRate, goal{RatioMin: 3}}, {latencyP50, goal{}}, {latencyP99, goal{}}},
+			Rows: []row{{deliveriesRate, goal{RatioMin: 3}}, {cpuDelivery, goal{}}, {latencyP50, goal{}}, {latencyP99, goal{}}},
 		},
 		{
 			Name: "fan-out to 5,000, 8 under way", Work: "fanout", Params: closed(fiveThousand), Quick: true,
-			Rows: []row{{deliveriesRate, goal{RatioMin: 8}}, {latencyP50, goal{}}, {latencyP99, goal{}}},
+			Rows: []row{{deliveriesRate, goal{RatioMin: 8}}, {cpuDelivery, goal{}}, {latencyP50, goal{}}, {latencyP99, goal{}}},
 		},
 		{
 			Name: "20 events/s to 1,000", Work: "rate", Params: params{Streams: thousand, Rate: 20, Duration: 4 * time.Second}, Quick: true,
@@ -72,11 +73,11 @@ func plan() []comparison {
 		},
 		{
 			Name: "fan-out to 1,000, 8 under way", Work: "fanout", Params: closed(thousand), Redis: true, Quick: true,
-			Rows: []row{{deliveriesRate, goal{RatioMin: 3}}, {latencyP50, goal{}}, {latencyP99, goal{}}},
+			Rows: []row{{deliveriesRate, goal{RatioMin: 3}}, {cpuDelivery, goal{}}, {latencyP50, goal{}}, {latencyP99, goal{}}},
 		},
 		{
 			Name: "fan-out to 5,000, 8 under way", Work: "fanout", Params: closed(fiveThousand), Redis: true,
-			Rows: []row{{deliveriesRate, goal{RatioMin: 8}}, {latencyP50, goal{}}, {latencyP99, goal{}}},
+			Rows: []row{{deliveriesRate, goal{RatioMin: 8}}, {cpuDelivery, goal{}}, {latencyP50, goal{}}, {latencyP99, goal{}}},
 		},
 		{
 			Name: "1,000 topics, one subscriber each, 64 publishers", Work: "topics", Params: manyTopics, Redis: true, Quick: true,
@@ -90,7 +91,12 @@ func plan() []comparison {
 		},
 		{
 			Name: "one publishing connection, 512 under way", Work: "ndjson", Params: params{Topics: 16, InFlight: 512}, Redis: true, Quick: true,
-			Rows: []row{{publishesRate, goal{Min: 60_000}}, {cpuPublish, goal{}}, {redisAllows, goal{}}},
+			Rows: []row{
+				{publishesRate, goal{Min: 60_000, OrFull: true}},
+				{cpuPublish, goal{}},
+				{redisAllows, goal{}},
+				{busyLoad, goal{}},
+			},
 		},
 		{
 			Name: "open 10,000 streams, own topic each", Work: "storm", Params: params{Streams: 10_000, OwnTopics: true}, Redis: true, Quick: true,
@@ -125,7 +131,7 @@ func growth() []series {
 	return []series{
 		{
 			Name: "deliveries by subscribers of one topic, 8 events under way", Size: "subscribers", Work: "fanout",
-			Figures: []string{deliveriesRate, cpuDelivery, latencyP50, latencyP99, busyServer, busyTool},
+			Figures: []string{deliveriesRate, perCore, cpuDelivery, latencyP50, latencyP99, busyServer, busyTool},
 			Sizes:   []int{100, 300, 1000, 3000, 5000, 10_000, 15_000},
 			Params:  func(n int) params { return params{Streams: n, InFlight: 8, Duration: 2 * second} },
 		},

@@ -33,6 +33,7 @@ type run struct {
 	redis   *server.Process   // nil: without
 	dir     string
 	figures figures
+	streams int         // opened, or being opened
 	over    bool        // the measured time is over: publish no more
 	begin   func()      // told at the start of the measured time; may be nil
 	publish wire.Target // where publishers connect
@@ -47,9 +48,6 @@ type subject struct {
 
 // setUp starts what a workload needs.
 func setUp(ctx context.Context, s subject, w workload, p params) (_ *run, err error) {
-	if err := p.checkFiles(); err != nil {
-		return nil, err
-	}
 	r := &run{params: p, figures: make(figures)}
 	defer func() {
 		if err != nil {

@@ -92,7 +92,7 @@ func drive(ctx context.Context, args []string, stdout io.Writer) error {
 	if *pid != 0 {
 		r.servers = []*server.Process{{PID: *pid}}
 	}
-	if err := errors.Join(p.checkFiles(), r.connect(ctx, t, t, w)); err != nil {
+	if err := r.connect(ctx, t, t, w); err != nil {
 		return err
 	}
 	err = w.run(r)

@@ -42,6 +42,10 @@ func findWorkload(name string) (workload, error) {
 const openLimit = 30 * time.Second
 
 func (r *run) open(n int, topics func(i int) (first, count int)) (time.Duration, error) {
+	r.streams += n
+	if err := checkFiles(r.streams); err != nil {
+		return 0, err
+	}
 	return r.client.Open(n, r.Concurrency, topics, openLimit)
 }
 
