@@ -139,6 +139,7 @@ func (f *faultList) checkNumbers(c *config) {
 		value, least int
 	}{
 		{"HISTORY_SIZE", c.HistorySize, 0},
+		{"EMBEDDED_BYTES", int(c.EmbeddedBytes), 1 << 20},
 		{"MAX_EVENT_BYTES", int(c.MaxEventBytes), 1},
 		{"MAX_BODY_BYTES", int(c.MaxBodyBytes), 1},
 		{"MAX_TOPICS", c.MaxTopics, 1},

@@ -306,6 +306,51 @@ func TestRun_IsNotReadyWithoutItsRedis(t *testing.T) {
 	}
 }
 
+func TestRun_RefusesTheTokensOfWhoWasCutOff(t *testing.T) {
+	key := "GATEWAY_JWT_KEY=" + strings.Repeat("k", 32)
+	r := startRun(t, "GATEWAY_AUTH=jwt", key)
+	url := r.url()
+	mint := func(args ...string) string {
+		var out strings.Builder
+		if err := run(t.Context(), append([]string{"gateway", "token"}, args...), []string{key}, &out, &out); err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(out.String())
+	}
+	jack := mint("-sub", "jack")
+	stream, err := r.get(url + "/subscribe?user=jack&access_token=" + jack)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stream.Body.Close() }()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, url+"/users/jack/streams", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+mint("-sub", "boss", "-admin"))
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusNoContent {
+		t.Fatalf("cut: %s", response.Status)
+	}
+	if _, err := io.ReadAll(stream.Body); err != nil {
+		t.Errorf("the stream: %v", err)
+	}
+	if got := r.status(url + "/users/jack?access_token=" + jack); got != http.StatusUnauthorized {
+		t.Errorf("the old token: %d", got)
+	}
+	r.waitFor("a new token is taken", func() bool {
+		return r.status(url+"/users/jack?access_token="+mint("-sub", "jack")) == http.StatusOK
+	})
+	if strings.Contains(r.log.String(), "eyJ") {
+		t.Error("the log holds a token")
+	}
+}
+
 func TestExit_TellsFaultsApart(t *testing.T) {
 	for want, err := range map[int]error{0: nil, 1: errSecondSignal, 2: fmt.Errorf("x: %w", &configError{})} {
 		if got := exit(err, io.Discard); got != want {

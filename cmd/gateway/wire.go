@@ -75,7 +75,7 @@ func newHub(c config, revoked *auth.Revocations, log *slog.Logger) (*fanout.Hub,
 
 func newBroker(c config, log *slog.Logger) (fanout.Broker, error) {
 	if c.RedisURL == "" {
-		return fanout.NewMemory(fanout.MemoryOptions{HistorySize: c.HistorySize, HistoryTTL: c.HistoryTTL}), nil
+		return fanout.NewMemory(fanout.MemoryOptions{HistorySize: c.HistorySize, HistoryTTL: c.HistoryTTL, MaxBytes: int(c.EmbeddedBytes)}), nil
 	}
 	options := c.redis()
 	options.Log = log

@@ -8,12 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"sse-gateway/internal/auth"
 	"sse-gateway/internal/fanout"
 )
-
-// errExpired: the token of a publisher who streams lines has expired meanwhile.
-var errExpired = &auth.TokenError{Detail: "the token has expired"}
 
 // publishLines takes NDJSON: one event a line, answered by one line each, for as long as the publisher likes. Whatever
 // has come by the time the events before it are published is published together; nothing waits for more to come.
@@ -38,11 +34,14 @@ func (a *API) publishLines(w http.ResponseWriter, r *http.Request, from sender, 
 	var tasks sync.WaitGroup
 	tasks.Go(reader.run)
 	tasks.Go(func() { a.stopLines(ctx, cancel, reader, from.who.Expires) })
-	err := p.serve(w, control, reader)
+	err := p.serve(w, r, control, reader)
 	cancel()
 	tasks.Wait()
-	if errors.Is(err, errLinesStopped) && expired(from.who, time.Now()) {
-		_, _ = w.Write(append(appendResult(nil, fanout.Result{Err: errExpired}), '\n'))
+	if errors.Is(err, errLinesStopped) {
+		err = a.stillKnown(r)
+	}
+	if problemOf(err).Status == http.StatusUnauthorized {
+		_, _ = w.Write(append(appendResult(nil, fanout.Result{Err: err}), '\n'))
 	}
 	return nil
 }
@@ -64,8 +63,10 @@ func (a *API) stopLines(ctx context.Context, cancel func(), reader *lineReader, 
 	cancel()
 }
 
-func expired(who auth.Identity, now time.Time) bool {
-	return !who.Expires.IsZero() && !now.Before(who.Expires)
+// stillKnown tells whether the request's token has expired or been revoked meanwhile.
+func (a *API) stillKnown(r *http.Request) error {
+	_, err := a.who.Authenticate(r)
+	return err
 }
 
 // unpaced takes off the pace that is asked of other bodies: a publisher of lines may be silent between two of them.
@@ -88,11 +89,15 @@ type linePublisher struct {
 	parsed int // lines so far, without those that were blank or too long; owned by the reader
 }
 
-// serve publishes and answers batch by batch, until the reader has ended or nobody takes the answers.
-func (p *linePublisher) serve(w io.Writer, control *http.ResponseController, reader *lineReader) error {
+// serve publishes and answers batch by batch, until the reader has ended, the token does not hold any more, or nobody
+// takes the answers.
+func (p *linePublisher) serve(w io.Writer, r *http.Request, control *http.ResponseController, reader *lineReader) error {
 	for {
 		lines, err := reader.take()
 		if err != nil {
+			return err
+		}
+		if err := p.api.stillKnown(r); err != nil {
 			return err
 		}
 		if err := p.publish(lines); err != nil {

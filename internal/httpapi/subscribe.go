@@ -91,6 +91,10 @@ func (a *API) join(w http.ResponseWriter, r *http.Request, req fanout.JoinReques
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
+	if err := a.stillKnown(r); err != nil { // the user may have been cut off just before the join
+		sub.Leave()
+		return err
+	}
 	params := expiry(who.Expires, time.Now())
 	params.First = a.ready(req, sub.StartID())
 	streamHeaders(w)
