@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// catchPage is how many events of one topic a catch-up reads at once.
-const catchPage = 64
-
 // catchUp dispatches what the connection did not bring, from the chain of each topic to the mark that has come back,
 // then what has waited behind it, and goes live.
 func (p *partition) catchUp(ctx context.Context) error {
@@ -71,7 +68,7 @@ func (p *partition) readThrough(ctx context.Context, topics []*topic, end ID, cr
 	if len(readers) == 0 {
 		return nil
 	}
-	m := merge{broker: p.broker, part: p.index, readers: readers, end: end, crossing: crossing, keep: p.keepFrom, limit: catchPage}
+	m := merge{broker: p.broker, part: p.index, readers: readers, end: end, crossing: crossing, keep: p.keepFrom, limit: p.opts.bounds.catchPage}
 	for bound := (ID{}); bound != end; {
 		var items []item
 		if items, bound, err = m.next(ctx); err != nil {

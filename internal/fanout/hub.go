@@ -54,6 +54,8 @@ type Options struct {
 	CutTTL time.Duration
 	// OnCut is told of every cut that this replica learns of, more than once. It must not block.
 	OnCut func(owner string, at time.Time)
+
+	bounds bounds // [defaultBounds]
 }
 
 func (o Options) withDefaults() Options {
@@ -63,6 +65,7 @@ func (o Options) withDefaults() Options {
 	o.Timeout = cmp.Or(o.Timeout, 2*time.Second)
 	o.Canary = cmp.Or(o.Canary, time.Second)
 	o.Linger = cmp.Or(o.Linger, 5*time.Second)
+	o.bounds = cmp.Or(o.bounds, defaultBounds())
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

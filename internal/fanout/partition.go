@@ -72,12 +72,6 @@ type markWaiter struct {
 	back chan struct{}
 }
 
-// The bounds of the backlog; beyond them a catch-up is followed by another.
-const (
-	backlogEvents = 16384
-	backlogBytes  = 32 << 20
-)
-
 func newPartition(index int, broker Broker, opts Options, control func([]byte)) *partition {
 	return &partition{
 		index: index, broker: broker, opts: opts, log: opts.Log.With("partition", index), control: control,
@@ -158,7 +152,7 @@ func (p *partition) holdLocked(m *Message) {
 		p.seen = maxID(p.seen, m.Entry.ID)
 		p.held += m.Entry.Frame.Len()
 	}
-	if p.overflow || len(p.backlog) >= backlogEvents || p.held > backlogBytes {
+	if p.overflow || len(p.backlog) >= p.opts.bounds.backlogEvents || p.held > p.opts.bounds.backlogBytes {
 		p.backlog, p.overflow = nil, true
 		return
 	}
@@ -198,8 +192,8 @@ func (p *partition) eventLocked(name string, e Entry) {
 
 // deliverLocked appends an event to its topic's log and gives it to every live subscription.
 func (p *partition) deliverLocked(t *topic, e Entry) {
-	p.logSize += t.append(e)
-	if p.logSize > partitionLogs {
+	p.logSize += t.append(e, &p.opts.bounds)
+	if p.logSize > p.opts.bounds.partitionLogs {
 		p.trimLogsLocked()
 	}
 	if t.closed = (ID{}); e.Close {
@@ -219,7 +213,7 @@ func (p *partition) trimLogsLocked() {
 		for range (len(t.log) + 1) / 2 {
 			t.dropOldest()
 		}
-		if p.logSize += t.bytes - before; p.logSize < partitionLogs*3/4 {
+		if p.logSize += t.bytes - before; p.logSize < p.opts.bounds.partitionLogs*3/4 {
 			return
 		}
 	}

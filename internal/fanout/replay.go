@@ -8,15 +8,8 @@ import (
 	"sse-gateway/internal/sse"
 )
 
-const (
-	// fillEvents and fillBack: a replay reads at most so many events into a topic's log, and somewhat older ones than
-	// it needs itself, since the streams of a lost replica come back one after the other, each with its own position.
-	fillEvents = 256
-	fillBack   = 5 * time.Second
-	// deepEvents is how many events a replay that leaves the logs behind holds at once, over all its topics.
-	deepEvents = 512
-	retryPause = 200 * time.Millisecond
-)
+// retryPause is how long a replay waits before it tries a read again.
+const retryPause = 200 * time.Millisecond
 
 var errLeft = errors.New("the subscription has been left")
 
@@ -173,7 +166,7 @@ func (pt *part) readDeep(ctx context.Context) error {
 	end, born := p.watermark, p.born
 	topics := pt.topics
 	p.mu.Unlock()
-	m := &merge{broker: p.broker, part: p.index, end: end, keep: p.keepFrom, limit: max(deepEvents/max(len(topics), 1), 8)}
+	m := &merge{broker: p.broker, part: p.index, end: end, keep: p.keepFrom, limit: max(p.opts.bounds.deepEvents/max(len(topics), 1), p.opts.bounds.deepPage)}
 	for _, t := range topics {
 		m.readers = append(m.readers, &reader{topic: t.topic.name, has: pt.pos, known: pt.untold(born)})
 	}
@@ -244,7 +237,7 @@ func (p *partition) fill(ctx context.Context, topics []*topic, pos ID) (deep boo
 		}
 		t.filling = make(chan struct{})
 		mine = append(mine, t)
-		reads = append(reads, Read{Topic: t.name, After: maxID(pos.Minus(fillBack), minID(born, pos)), Before: t.from, Limit: fillEvents})
+		reads = append(reads, Read{Topic: t.name, After: maxID(pos.Minus(p.opts.bounds.fillBack), minID(born, pos)), Before: t.from, Limit: p.opts.bounds.fillEvents})
 	}
 	p.mu.Unlock()
 	if len(mine) > 0 {
@@ -277,7 +270,7 @@ func (p *partition) filled(topics []*topic, reads []Read, tails []Tail, pos, bor
 			continue
 		}
 		before := t.bytes
-		t.extend(reads[i], tails[i], p.opts.retention(), born)
+		t.extend(reads[i], tails[i], &p.opts, born)
 		p.logSize += t.bytes - before
 		deep = deep || (len(tails[i].Entries) > 0 && !t.covers(pos))
 	}
@@ -285,11 +278,11 @@ func (p *partition) filled(topics []*topic, reads []Read, tails []Tail, pos, bor
 }
 
 // extend takes the answer to a read of what is below the log.
-func (t *topic) extend(read Read, tail Tail, retention time.Duration, born ID) {
+func (t *topic) extend(read Read, tail Tail, opts *Options, born ID) {
 	older := tail.Entries
 	if len(older) > 0 {
 		bottom := older[0].Prev
-		t.prepend(older, bottom, len(older) < read.Limit && read.After.Less(bottom))
+		t.prepend(older, bottom, len(older) < read.Limit && read.After.Less(bottom), &opts.bounds)
 		return
 	}
 	// Nothing is kept below the log: the predecessor of what follows, or the last id, tells since when.
@@ -304,7 +297,7 @@ func (t *topic) extend(read Read, tail Tail, retention time.Duration, born ID) {
 	case !tail.Last.IsZero():
 		last = tail.Last
 	default:
-		last = maxID(born, t.from.Minus(retention))
+		last = maxID(born, t.from.Minus(opts.retention()))
 	}
 	t.from = minID(last, t.from)
 	t.trimmed = read.After.Less(t.from)

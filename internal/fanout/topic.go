@@ -6,13 +6,6 @@ import (
 	"time"
 )
 
-// How much of a topic's recent past a replica keeps for replays, and over all topics of a partition.
-const (
-	logEvents     = 512
-	logBytes      = 512 << 10
-	partitionLogs = 64 << 20
-)
-
 // A topic is what this replica knows of one topic that it is subscribed to. Guarded by partition.mu.
 type topic struct {
 	name  string
@@ -55,12 +48,12 @@ func (t *topic) reset(from ID, trimmed bool) {
 func (t *topic) covers(pos ID) bool { return t.trimmed || !pos.Less(t.from) }
 
 // append adds the newest event and returns how many bytes the log grew by.
-func (t *topic) append(e Entry) int {
+func (t *topic) append(e Entry, b *bounds) int {
 	before := t.bytes
 	t.log = append(t.log, e)
 	t.bytes += e.Frame.Len()
 	t.chain, t.exact = e.ID, true
-	for len(t.log) > 1 && (len(t.log) > logEvents || t.bytes > logBytes) {
+	for len(t.log) > 1 && (len(t.log) > b.logEvents || t.bytes > b.logBytes) {
 		t.dropOldest()
 	}
 	return t.bytes - before
@@ -77,11 +70,11 @@ func (t *topic) dropOldest() {
 }
 
 // prepend extends the log downwards by what a read of (…, t.from] brought. It keeps to the log's bounds.
-func (t *topic) prepend(older []Entry, from ID, trimmed bool) {
+func (t *topic) prepend(older []Entry, from ID, trimmed bool, b *bounds) {
 	size := 0
 	for i, e := range slices.Backward(older) {
 		size += e.Frame.Len()
-		if len(t.log)+len(older)-i > logEvents || t.bytes+size > logBytes {
+		if len(t.log)+len(older)-i > b.logEvents || t.bytes+size > b.logBytes {
 			size -= e.Frame.Len()
 			older, from, trimmed = older[i+1:], e.ID, false
 			break
