@@ -85,7 +85,8 @@ func TestStream_StalledIsCut(t *testing.T) {
 		opts.Stall = 200 * time.Millisecond
 		g := newGate(t, path, opts)
 		_, st := g.subscribe(t)
-		fill(t, st)
+		for i := 0; i < 300 && st.Push(frame(i, 5000)); i++ { // more than the system keeps
+		}
 		g.expectGone(t, st, ReasonStalled)
 	})
 }
@@ -148,8 +149,9 @@ func TestStream_EndAfterPipelinedBytes(t *testing.T) {
 
 func TestStream_EndIsBoundedByStall(t *testing.T) {
 	forPaths(t, func(t *testing.T, path path) {
+		t.Parallel()
 		opts := defaults()
-		opts.Stall = 500 * time.Millisecond
+		opts.Stall = 2 * time.Second
 		g := newGate(t, path, opts)
 		c, st := g.subscribe(t)
 		sent := fill(t, st)
