@@ -208,49 +208,6 @@ func TestSubscribe_HeadOpensNothing(t *testing.T) {
 	}
 }
 
-func TestSubscribe_EndsBeforeTheTokenExpires(t *testing.T) {
-	t.Parallel()
-	g := newTestGateway(t, newTestJWT(t), Options{})
-	headers := bearer(t, auth.Grant{Subject: "jack", Lifetime: 3 * time.Second})
-	began := time.Now()
-	s, ready := g.subscribe("user=jack", headers...)
-	if ready.Data != `{"topics":[],"user":"jack"}` {
-		t.Errorf("ready: %s", ready.Data)
-	}
-	event := s.next()
-	var expiring struct {
-		Expires time.Time `json:"expires"`
-	}
-	if err := json.Unmarshal([]byte(event.Data), &expiring); err != nil || event.Type != "expiring" || event.ID != ready.ID {
-		t.Errorf("got %+v (%v)", event, err)
-	}
-	if _, err := s.Next(); err == nil {
-		t.Error("the stream goes on")
-	}
-	if end := time.Now(); end.After(expiring.Expires) || end.Sub(began) < time.Second {
-		t.Errorf("began %v, ended %v, the token expires %v", began, end, expiring.Expires)
-	}
-}
-
-func TestExpiry_EndsShortlyBeforeAndTellsAhead(t *testing.T) {
-	now := time.Now()
-	for _, left := range []time.Duration{time.Second, 10 * time.Second, time.Minute, time.Hour} {
-		for range 100 {
-			p := expiry(now.Add(left), now)
-			ahead := now.Add(left).Sub(p.Expiry)
-			if ahead <= 0 || ahead > 5*time.Second || ahead > left/4 {
-				t.Fatalf("a token of %s ends %s ahead", left, ahead)
-			}
-			if notice := p.Expiry.Sub(p.NoticeAt); notice > 30*time.Second || notice < min(30*time.Second, left/2) || p.NoticeAt.Before(now) {
-				t.Fatalf("a token of %s is told %s ahead", left, notice)
-			}
-		}
-	}
-	if p := expiry(time.Time{}, now); !p.Expiry.IsZero() || p.Notice != nil {
-		t.Errorf("without exp: %+v", p)
-	}
-}
-
 func TestSpread_CoversHalfToOneAndAHalf(t *testing.T) {
 	low, high := 1<<30, 0
 	for range 10_000 {
