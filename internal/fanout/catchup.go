@@ -166,7 +166,7 @@ func (p *partition) birthLocked(born ID) {
 		for _, pt := range t.parts {
 			if pt.live && !told[pt] {
 				told[pt] = true
-				pt.pushAllGaps(at)
+				pt.pushAllGaps(at, p.sureLocked(pt.pos))
 				pt.finishLocked()
 			}
 		}
@@ -178,4 +178,14 @@ func (p *partition) birthLocked(born ID) {
 		}
 	}
 	p.watermark = at
+}
+
+// sureLocked is the id after which a stream at pos may miss something at a birth. The broker came back before anybody
+// noticed that it had lost events, and what it published meanwhile seemed to continue what was left: so it is not pos, but
+// the watermark at which the last connection ended.
+func (p *partition) sureLocked(pos ID) ID {
+	if p.frozen.IsZero() {
+		return pos
+	}
+	return minID(pos, p.frozen)
 }

@@ -94,7 +94,7 @@ func (p *partition) step(pt *part) (step, []*topic) {
 		return stepLeft, nil
 	}
 	if pt.lost {
-		pt.pushAllGaps(p.watermark)
+		pt.pushAllGaps(p.watermark, ID{})
 	}
 	if pt.pos.Less(p.born) {
 		return stepDeep, nil
@@ -163,7 +163,7 @@ func (pt *part) push(items []item, limit int) int {
 func (pt *part) readDeep(ctx context.Context) error {
 	p := pt.p
 	p.mu.Lock()
-	end, born := p.watermark, p.born
+	end, born, from := p.watermark, p.born, pt.pos
 	topics := pt.topics
 	p.mu.Unlock()
 	m := &merge{broker: p.broker, part: p.index, end: end, keep: p.keepFrom, limit: max(p.opts.bounds.deepEvents/max(len(topics), 1), p.opts.bounds.deepPage)}
@@ -178,9 +178,7 @@ func (pt *part) readDeep(ctx context.Context) error {
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		for i, r := range m.readers {
-			pt.pushGap(&item{id: born, topic: r.topic, after: r.has}, i < len(m.readers)-1)
-		}
+		pt.pushAllGaps(born, from)
 		return nil
 	}
 	return pt.drain(ctx, m)

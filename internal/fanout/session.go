@@ -97,6 +97,7 @@ func (p *partition) begin() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.generation++
+	p.frozen = p.watermark
 	p.setStateLocked(away)
 	p.catchSeq, p.backlog, p.held, p.overflow = 0, nil, 0, false
 	p.wanted, p.opening, p.unacked = nil, nil, 0

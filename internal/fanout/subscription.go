@@ -373,11 +373,10 @@ func (pt *part) pushGap(it *item, shared bool) {
 	}
 }
 
-// pushAllGaps tells the stream that every one of its topics may miss events after its position, up to at.
-func (pt *part) pushAllGaps(at ID) {
-	after := pt.pos
+// pushAllGaps tells the stream that every one of its topics may miss events after an id, up to at.
+func (pt *part) pushAllGaps(at, after ID) {
 	if pt.lost {
-		after, pt.pos, pt.lost = ID{}, ID{}, false
+		pt.pos, pt.lost = ID{}, false
 	}
 	for i, m := range pt.topics {
 		last := i == len(pt.topics)-1 && pt.pos.Less(at)
