@@ -30,6 +30,7 @@ type partition struct {
 	generation uint64
 	// watermark: every event up to it, of every open topic, has been dispatched. It stands still unless live.
 	watermark ID
+	frozen    ID   // the watermark when the last connection ended
 	seen      ID   // the largest id of the partition known here; every publish gives it to the broker as its floor
 	born      ID   // as of the newest mark or birth
 	lost      bool // the broker is to be told that it lost events
