@@ -17,12 +17,12 @@ build: ## bin/gateway
 setup: # installs what the tests start: Redis, HAProxy, browsers
 	scripts/setup
 
-test: setup unit-test ## every test; installs what they need (Debian, root or sudo)
+test: unit-test ## every test; installs what they need (Debian, root or sudo)
 	@if docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1; then $(MAKE) compose-test; \
 	else echo 'No Docker engine with compose is at hand: make compose-test is left out.'; test -z "$(CI)"; fi
 	$(MAKE) integration-test
 
-unit-test: ## the packages alone
+unit-test: setup ## the packages alone
 	go vet ./...
 	go test -race -shuffle=on $$(go list ./... | grep -v /integration_test)
 
@@ -46,9 +46,9 @@ fuzz: ## each fuzz target for FUZZTIME (1m)
 		done; \
 	done
 
-cover: ## what the packages' own tests reach
-	go test -coverpkg=./cmd/...,./internal/... -coverprofile=cover.out $$(go list ./... | grep -v /integration_test)
-	go tool cover -func=cover.out | tail -1
+cover: setup ## what the packages' own tests reach
+	go test -coverpkg=./cmd/...,./internal/... -coverprofile=cover.prof $$(go list ./... | grep -v /integration_test)
+	go tool cover -func=cover.prof | tail -1
 
 fmt: ## gofumpt
 	$(GOLANGCI_LINT) fmt
