@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"sse-gateway/internal/auth"
 	"sse-gateway/internal/fanout"
@@ -79,6 +82,7 @@ func newBroker(c config, log *slog.Logger) (fanout.Broker, error) {
 	}
 	options := c.redis()
 	options.Log = log
+	redis.SetLogger(redisLogger{log})
 	broker, err := fanout.NewRedis(options)
 	if err != nil {
 		return nil, fmt.Errorf("%sREDIS_URL: %w", prefix, err)
@@ -105,4 +109,13 @@ func replicaName() string {
 		host = "gateway"
 	}
 	return host + "-" + rand.Text()[:10]
+}
+
+// redisLogger takes what go-redis has to say besides its errors, which are handled where they come up.
+type redisLogger struct{ log *slog.Logger }
+
+func (l redisLogger) Printf(ctx context.Context, format string, args ...any) {
+	if l.log.Enabled(ctx, slog.LevelDebug) {
+		l.log.DebugContext(ctx, "redis client", "note", fmt.Sprintf(format, args...))
+	}
 }

@@ -479,8 +479,8 @@ func TestHub_JoinFailsInTimeWithoutBroker(t *testing.T) {
 	if _, err := h.Join(context.Background(), JoinRequest{Topics: []string{"t"}}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("join: got %v", err)
 	}
-	if result := h.Publish(context.Background(), []Publication{{Topic: "t", Data: json.RawMessage("1")}})[0]; !errors.Is(result.Err, ErrUnavailable) {
-		t.Errorf("publish: got %v", result.Err)
+	if result := h.Publish(context.Background(), []Publication{{Topic: "t", Data: json.RawMessage("1")}})[0]; !errors.Is(result.Err, ErrUnavailable) || !errors.Is(result.Err, ErrNotSent) {
+		t.Errorf("publish: got %v, want that nothing was sent", result.Err)
 	}
 	if h.Ready() == nil {
 		t.Error("the hub says it is ready")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -177,13 +178,15 @@ func resultOf(text string) (ID, error) {
 	return ParseID(text)
 }
 
-// publishError tells a refusal by Redis, which has done nothing, from an outcome that nobody knows.
+// publishError tells a refusal by Redis, or by the network, after which nothing has been done, from an outcome that nobody
+// knows.
 func publishError(err error) error {
 	var refusal redis.Error
+	var network *net.OpError
 	switch {
 	case redis.HasErrorPrefix(err, "OOM"):
 		return fmt.Errorf("%w: %w", ErrFull, err)
-	case errors.As(err, &refusal):
+	case errors.As(err, &refusal), errors.As(err, &network) && network.Op == "dial":
 		return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrNotSent, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
