@@ -25,6 +25,7 @@ const (
 	memoryStream   = "process memory bytes per stream"
 	busyServer     = "server core busy %"
 	busyLoad       = "load core busy % (tool and Redis)"
+	busyOthers     = "other processes busy % of a core"
 	busyTool       = "load tool busy %"
 )
 
@@ -36,6 +37,8 @@ func (r *run) note(before, after sample) {
 	serverCPU, redisCPU, self := after.server-before.server, after.redis-before.redis, after.self-before.self
 	f[busyServer] = 100 * float64(serverCPU) / float64(wall)
 	f[busyLoad] = 100 * float64(redisCPU+self) / float64(wall)
+	others := after.all - before.all - serverCPU - redisCPU - self
+	f[busyOthers] = max(100*float64(others)/float64(wall), 0)
 	f[busyTool] = 100 * float64(self) / float64(wall)
 	if reads := after.reads - before.reads; reads > 0 {
 		f[eventsPerRead] = float64(delivered) / float64(reads)

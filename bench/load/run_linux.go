@@ -137,6 +137,7 @@ type sample struct {
 	delivered, published int
 	reads                int
 	server, redis, self  time.Duration // processor time
+	all                  time.Duration // of the whole machine
 }
 
 func (r *run) sample() (s sample, err error) {
@@ -155,6 +156,9 @@ func (r *run) sample() (s sample, err error) {
 	var usage unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
 		return s, fmt.Errorf("read own times: %w", err)
+	}
+	if s.all, err = server.AllCPU(); err != nil {
+		return s, err
 	}
 	s.self = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 	s.delivered, s.published, s.reads = r.client.Delivered, r.client.Published, r.client.Reads()

@@ -27,6 +27,9 @@ func (c *comparing) table() string {
 			if tool := r.median(system, busyTool); tool > 80 {
 				fmt.Fprintf(&b, "| | (the load tool was %.0f %% busy with %s) | | | | | |\n", tool, system)
 			}
+			if others := r.median(system, busyOthers); others > 15 {
+				fmt.Fprintf(&b, "| | (other processes took %.0f %% of a core from %s) | | | | | |\n", others, system)
+			}
 		}
 	}
 	b.WriteString(c.storms())

@@ -63,6 +63,21 @@ func TestRollup(t *testing.T) {
 	}
 }
 
+func TestAllTimes(t *testing.T) {
+	got, err := allTimes([]byte("cpu  1 2 3 1000 1000 4 5 6 7 8"))
+	if want := 21 * tick; got != want || err != nil {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	for _, bad := range []string{"", "cpu 1 2 3 4 5 6 7", "cpu a 2 3 4 5 6 7 8 9"} {
+		if _, err := allTimes([]byte(bad)); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+	if all, err := AllCPU(); all <= 0 || err != nil {
+		t.Errorf("this machine: got %v, %v", all, err)
+	}
+}
+
 func TestStart_SaysWhyAServerDoesNotComeUp(t *testing.T) {
 	p, err := start(0, t.TempDir(), nil, "sh", "-c", "echo out of luck; exit 3")
 	if err != nil {

@@ -72,6 +72,33 @@ func CPU(pid int) (time.Duration, error) {
 	return time.Duration(ticks) * tick, nil
 }
 
+// AllCPU returns the processor time that everything on the machine has used, and the hypervisor has kept from it.
+func AllCPU() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, fmt.Errorf("read times of all: %w", err)
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	return allTimes(line)
+}
+
+// allTimes adds up the first line of /proc/stat: cpu user nice system idle iowait irq softirq steal guest guest_nice.
+func allTimes(line []byte) (time.Duration, error) {
+	fields := bytes.Fields(line)
+	if len(fields) < 9 {
+		return 0, fmt.Errorf("read times of all: %d fields", len(fields))
+	}
+	total := 0
+	for _, i := range []int{1, 2, 3, 6, 7, 8} { // guests count to user and nice
+		ticks, err := strconv.Atoi(string(fields[i]))
+		if err != nil {
+			return 0, fmt.Errorf("read times of all: %w", err)
+		}
+		total += ticks
+	}
+	return time.Duration(total) * tick, nil
+}
+
 // Memory returns the proportional set size, in bytes, of a process and its descendants: what they share, such as the
 // zone in which nchan keeps events, counts once.
 func Memory(pid int) (int, error) {
