@@ -22,9 +22,7 @@ type settings struct {
 
 // A world is one broker's store, on which hubs can be opened.
 type world struct {
-	name    string
-	cluster bool
-	hub     func(t *testing.T, name string) *Hub
+	hub func(t *testing.T, name string) *Hub
 	// lose destroys everything that the broker has stored, under running hubs.
 	lose func(t *testing.T)
 }
@@ -36,7 +34,7 @@ func memoryWorld(_ *testing.T, s settings) world {
 	options := quick
 	options.HistoryTTL = s.ttl
 	var only *Hub
-	return world{name: "memory", hub: func(t *testing.T, _ string) *Hub {
+	return world{hub: func(t *testing.T, _ string) *Hub {
 		if only == nil {
 			only = NewHub(broker, options)
 			t.Cleanup(func() { closeHub(t, only) })
@@ -54,7 +52,6 @@ func redisWorldAt(_ *testing.T, url string, client *redis.Client, s settings) wo
 	options := quick
 	options.HistoryTTL = s.ttl
 	return world{
-		name: "redis",
 		hub: func(t *testing.T, name string) *Hub {
 			broker, err := NewRedis(RedisOptions{URL: url, Replica: name, HistorySize: s.history, HistoryTTL: s.ttl, Partitions: 4})
 			if err != nil {

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -43,33 +44,24 @@ func parseCursor(text string, partitions int) (cursor, error) {
 }
 
 func unpackCursor(packed []byte, partitions int) (cursor, error) {
-	next := func() uint64 {
-		value, size := binary.Uvarint(packed)
-		if size <= 0 {
-			packed = nil
-			return 1<<64 - 1
-		}
-		packed = packed[size:]
-		return value
-	}
-	if count := next(); count != uint64(partitions) || count > maxPartitions || len(packed) == 0 {
+	r := bytes.NewReader(packed)
+	count, err := binary.ReadUvarint(r)
+	if err != nil || count != uint64(partitions) || r.Len() == 0 {
 		return nil, fmt.Errorf("%w: not of %d partitions", errCursor, partitions)
 	}
 	c := make(cursor, partitions)
-	for at := -1; len(packed) > 0; {
-		step := next()
-		if step == 0 || step > uint64(partitions-1-at) || len(packed) < 2 {
-			return nil, errCursor
+	for at := uint64(0); r.Len() > 0; at++ { // at: the first partition that may come now
+		step, stepErr := binary.ReadUvarint(r)
+		ms, msErr := binary.ReadUvarint(r)
+		seq, seqErr := binary.ReadUvarint(r)
+		if err := errors.Join(stepErr, msErr, seqErr); err != nil {
+			return nil, fmt.Errorf("%w: %w", errCursor, err)
 		}
-		at += int(step)
-		c[at] = ID{MS: next()}
-		if packed == nil {
-			return nil, errCursor
+		if step == 0 || step > count-at {
+			return nil, fmt.Errorf("%w: a partition beyond the %d that there are", errCursor, partitions)
 		}
-		c[at].Seq = next()
-		if packed == nil && c[at].Seq == 1<<64-1 {
-			return nil, errCursor
-		}
+		at += step - 1
+		c[at] = ID{MS: ms, Seq: seq}
 	}
 	return c, nil
 }
