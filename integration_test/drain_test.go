@@ -29,6 +29,10 @@ func TestDrain_EndsEveryStreamInItsTimeAndLosesNothing(t *testing.T) {
 		for n := range 20 {
 			published = append(published, lab.Publish(t, gateway.URL, "t", n))
 		}
+		// Once one stream has an event, it is queued for all.
+		subscribers[0].WaitFor(t, wait, "the last event", func(state lab.State) bool {
+			return state.LastID == published[len(published)-1]
+		})
 		begun := time.Now()
 		gateway.Terminate(t)
 		lab.Eventually(t, time.Second, func() error {

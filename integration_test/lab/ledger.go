@@ -3,6 +3,7 @@ package lab
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,6 +36,9 @@ func (id ID) Compare(other ID) int {
 // Less tells whether id was given out before other.
 func (id ID) Less(other ID) bool { return id.Compare(other) < 0 }
 
+// stamp is how examples show a time.
+const stamp = "15:04:05.000"
+
 // A ledger knows every event that was published: its data is its serial number.
 type ledger struct {
 	mu      sync.RWMutex
@@ -46,6 +50,7 @@ type entry struct {
 	id    ID     // once acknowledged
 	acked bool   // false: nobody knows whether it was published
 	sent  time.Time
+	known time.Time // when the acknowledgement came
 }
 
 // add returns the serial of a new event that is about to be published.
@@ -60,6 +65,34 @@ func (l *ledger) ack(serial int, id ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.entries[serial].id, l.entries[serial].acked = id, true
+	l.entries[serial].known = time.Now()
+}
+
+// judgeIDs looks whether an event that was sent after another's acknowledgement has a higher id.
+func (l *ledger) judgeIDs(v *Verdict) {
+	var acked []entry
+	for _, entry := range l.entries {
+		if !entry.known.IsZero() {
+			acked = append(acked, entry)
+		}
+	}
+	bySent, byKnown := slices.Clone(acked), acked
+	slices.SortFunc(bySent, func(a, b entry) int { return a.sent.Compare(b.sent) })
+	slices.SortFunc(byKnown, func(a, b entry) int { return a.known.Compare(b.known) })
+	var highest entry
+	for _, entry := range bySent {
+		for len(byKnown) > 0 && byKnown[0].known.Before(entry.sent) {
+			if highest.id.Less(byKnown[0].id) {
+				highest = byKnown[0]
+			}
+			byKnown = byKnown[1:]
+		}
+		if !highest.id.Less(entry.id) {
+			v.OutOfOrder++
+			v.example("an event sent at %s to %s got id %v, though %v was given out before, to %s at %s",
+				entry.sent.Format(stamp), entry.name, entry.id, highest.id, highest.name, highest.known.Format(stamp))
+		}
+	}
 }
 
 // A witness is what one subscriber has received.
@@ -72,7 +105,9 @@ type witness struct {
 	start     ID // id of the first ready event
 	started   bool
 	receipts  []receipt
-	faults    []string      // what cannot be right whatever was published
+	faults    []string // what cannot be right whatever was published
+	lastID    string
+	shared    []*gap        // gaps whose id is still to come
 	heard     time.Time     // when the last event came
 	silence   time.Duration // the longest time without an event
 	listening bool          // silence counts
@@ -146,6 +181,7 @@ func (l *ledger) settle(witnesses []*witness, v *Verdict) {
 // judge compares what the subscribers received with what was published.
 func (l *ledger) judge(witnesses []*witness) Verdict {
 	var v Verdict
+	l.judgeIDs(&v)
 	l.settle(witnesses, &v)
 	byName := map[string][]int{}
 	for serial, entry := range l.entries {
@@ -172,13 +208,27 @@ func (l *ledger) judge(witnesses []*witness) Verdict {
 					continue
 				}
 				v.Lost++
-				v.example("subscriber %d lost event %d of %s, id %v, published at %s",
-					n, serial, name, entry.id, entry.sent.Format(time.StampMilli))
+				v.example("subscriber %d (first id %v) lost event %d of %s, id %v, published from %s to %s; around it: %s",
+					n, w.start, serial, name, entry.id, entry.sent.Format(stamp), entry.known.Format(stamp), w.around(entry.id, name))
 			}
 		}
 		v.Silence = max(v.Silence, w.silence)
 	}
 	return v
+}
+
+// around shows what a subscriber received just before and after an id, and every gap of the topic.
+func (w *witness) around(id ID, name string) string {
+	var text []string
+	for i, receipt := range w.receipts {
+		near := i+1 < len(w.receipts) && !w.receipts[i+1].id.Less(id) || i > 0 && !w.receipts[i-1].id.Less(id)
+		if receipt.gap != nil && receipt.gap.name == name {
+			text = append(text, fmt.Sprintf("[%s gap %v after %v oldest %v]", receipt.at.Format(stamp), receipt.id, receipt.gap.after, receipt.gap.oldest))
+		} else if near && len(text) < 5 {
+			text = append(text, fmt.Sprintf("[%s event %d %v]", receipt.at.Format(stamp), receipt.serial, receipt.id))
+		}
+	}
+	return strings.Join(text, " ")
 }
 
 func told(gaps []gap, name string, id ID) bool {

@@ -30,6 +30,7 @@ type Link struct {
 type fault struct {
 	latency, jitter time.Duration // of answers
 	hole            hole
+	old             time.Time // unless zero: the hole is for connections from before it only
 }
 
 type hole int
@@ -37,12 +38,14 @@ type hole int
 const (
 	holeNone hole = iota
 	holePubSub
+	holeAnswers
 	holeAll
 )
 
 // linkConn is one connection over the link.
 type linkConn struct {
 	client, server net.Conn
+	begun          time.Time
 	gone           chan struct{}
 	close          func()
 	mu             sync.Mutex
@@ -88,6 +91,12 @@ func (l *Link) BlackHole() { l.set(fault{hole: holeAll}) }
 // BlackHolePubSub does that to connections that have sent a SUBSCRIBE or will send one; the others go on.
 func (l *Link) BlackHolePubSub() { l.set(fault{hole: holePubSub}) }
 
+// DeafenPubSub does it to the Pub/Sub connections that there are, and to no new one.
+func (l *Link) DeafenPubSub() { l.set(fault{hole: holePubSub, old: time.Now()}) }
+
+// HoldAnswers lets requests through to Redis and holds the answers.
+func (l *Link) HoldAnswers() { l.set(fault{hole: holeAnswers}) }
+
 // Heal ends every fault.
 func (l *Link) Heal() { l.set(fault{}) }
 
@@ -128,7 +137,7 @@ func (l *Link) accept(listener net.Listener) {
 			_ = client.Close()
 			continue
 		}
-		conn := &linkConn{client: client, server: server, gone: make(chan struct{})}
+		conn := &linkConn{client: client, server: server, begun: time.Now(), gone: make(chan struct{})}
 		conn.close = sync.OnceFunc(func() {
 			close(conn.gone)
 			_, _ = client.Close(), server.Close()
@@ -156,7 +165,7 @@ func (l *Link) carry(conn *linkConn) {
 			defer close(chunks)
 			l.read(conn, way.from, way.answers, chunks)
 		})
-		pumps.Go(func() { l.write(conn, way.to, chunks) })
+		pumps.Go(func() { l.write(conn, way.to, way.answers, chunks) })
 	}
 	pumps.Wait()
 	conn.close()
@@ -206,10 +215,10 @@ func (l *Link) delay() time.Duration {
 	return delay
 }
 
-func (l *Link) write(conn *linkConn, to net.Conn, chunks <-chan chunk) {
+func (l *Link) write(conn *linkConn, to net.Conn, answers bool, chunks <-chan chunk) {
 	for {
 		next, more := <-chunks
-		if !l.wait(conn, next.due) {
+		if !l.wait(conn, answers, next.due) {
 			return
 		}
 		if !more {
@@ -226,14 +235,12 @@ func (l *Link) write(conn *linkConn, to net.Conn, chunks <-chan chunk) {
 }
 
 // wait returns true when what is due then may be delivered, false when the connection has gone.
-func (l *Link) wait(conn *linkConn, due time.Time) bool {
+func (l *Link) wait(conn *linkConn, answer bool, due time.Time) bool {
 	for {
 		l.mu.Lock()
-		hole, changed := l.fault.hole, l.changed
+		fault, changed := l.fault, l.changed
 		l.mu.Unlock()
-		conn.mu.Lock()
-		held := hole == holeAll || (hole == holePubSub && conn.isPubSub)
-		conn.mu.Unlock()
+		held := fault.holds(conn, answer)
 		if !held && !time.Now().Before(due) {
 			return true
 		}
@@ -248,6 +255,16 @@ func (l *Link) wait(conn *linkConn, due time.Time) bool {
 			return false
 		}
 	}
+}
+
+// holds tells whether what a connection carries is held now.
+func (f fault) holds(conn *linkConn, answer bool) bool {
+	if !f.old.IsZero() && conn.begun.After(f.old) {
+		return false
+	}
+	conn.mu.Lock()
+	defer conn.mu.Unlock()
+	return f.hole == holeAll || (f.hole == holePubSub && conn.isPubSub) || (f.hole == holeAnswers && answer)
 }
 
 func maxTime(a, b time.Time) time.Time {

@@ -89,6 +89,25 @@ func TestLink_HoldsWhatABlackHoleSwallows(t *testing.T) {
 	}
 }
 
+func TestLink_DeafensOnlyThePubSubConnectionsThereAre(t *testing.T) {
+	link := StartLink(t, startEcho(t))
+	old := dialEcho(t, link.Addr)
+	if got, err := old.say("subscribe", wait); err != nil {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	link.DeafenPubSub()
+	if got, err := old.say("hi", 100*time.Millisecond); err == nil {
+		t.Errorf("the old connection answers %q", got)
+	}
+	if got, err := dialEcho(t, link.Addr).say("subscribe", wait); err != nil {
+		t.Errorf("a new connection answers %q, %v", got, err)
+	}
+	link.HoldAnswers()
+	if got, err := dialEcho(t, link.Addr).say("hi", 100*time.Millisecond); err == nil {
+		t.Errorf("an answer came: %q", got)
+	}
+}
+
 func TestLink_DelaysAnswers(t *testing.T) {
 	link := StartLink(t, startEcho(t))
 	conn := dialEcho(t, link.Addr)

@@ -212,8 +212,16 @@ func (l *Load) Published() int {
 	return l.refused[http.StatusOK]
 }
 
-// Subscribers are the load's subscribers.
-func (l *Load) Subscribers() []*Subscriber { return l.subscribers }
+// Subscribers are the load's subscribers of a topic.
+func (l *Load) Subscribers(topic string) []*Subscriber {
+	var found []*Subscriber
+	for n, w := range l.witnesses {
+		if slices.Contains(w.names, topic) {
+			found = append(found, l.subscribers[n])
+		}
+	}
+	return found
+}
 
 func (l *Load) drop(ctx context.Context) {
 	random := rand.New(rand.NewPCG(l.options.Seed, 1<<32))

@@ -9,16 +9,25 @@ import (
 	"time"
 )
 
+// FloodType is the type of events that a test publishes beside a load, to its topics, to fill queues and buffers.
+const FloodType = "flood"
+
 // receive records an event; it is the subscriber's OnEvent.
 func (w *witness) receive(event Event) {
-	if event.Kind != Dispatched {
-		return
-	}
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	moved := event.ID != w.lastID
+	w.lastID = event.ID
 	id, err := ParseID(event.ID)
+	if moved && err == nil {
+		for _, g := range w.shared {
+			g.oldest = ID{id.MS, id.Seq + 1}
+		}
+		w.shared = w.shared[:0]
+	}
 	switch {
+	case event.Kind != Dispatched:
 	case err != nil:
 		w.faults = append(w.faults, fmt.Sprintf("%s event without a readable id: %v", event.Type, err))
 	case event.Type == "ready":
@@ -26,10 +35,14 @@ func (w *witness) receive(event Event) {
 			w.start, w.started = id, true
 		}
 	case event.Type == "gap":
-		w.receipts = append(w.receipts, receipt{id: id, at: now, gap: w.parseGap(event, id)})
+		g := w.parseGap(event, id)
+		if !moved {
+			w.shared = append(w.shared, g)
+		}
+		w.receipts = append(w.receipts, receipt{id: id, at: now, gap: g})
 	case event.Type == "message":
 		w.receiveMessage(event, id, now)
-	case event.Type != "position":
+	case event.Type != "position" && event.Type != FloodType:
 		w.faults = append(w.faults, fmt.Sprintf("event of type %q", event.Type))
 	}
 }
@@ -60,7 +73,8 @@ func parseSerial(data string) (int, error) {
 	return strconv.Atoi(number)
 }
 
-// parseGap reads a gap event. Without an oldest id, nothing is kept: the gap reaches up to its own id, included.
+// parseGap reads a gap event. Without an oldest id, nothing is kept: the gap reaches up to its own id, included; that of
+// several gaps in a row comes with the last of them.
 func (w *witness) parseGap(event Event, id ID) *gap {
 	var data struct {
 		Topic  string `json:"topic"`
