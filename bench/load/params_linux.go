@@ -71,7 +71,7 @@ const maxFiles = 20_000
 
 // checkFiles reports whether a process may hold a number of streams open.
 func checkFiles(streams int) error {
-	need := uint64(streams) + 200 //nolint:gosec // not negative; publishers and what a process has open anyway
+	need := uint64(streams) + 200
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("read the limit of open files: %w", err)

@@ -59,7 +59,7 @@ func (b *Book) Open(first, count int) *Stream {
 	for i := range s.next {
 		t := &b.topics[first+i]
 		t.streams++
-		s.next[i] = int32(len(t.log)) //nolint:gosec // a run has fewer than 2^31 events
+		s.next[i] = int32(len(t.log))
 	}
 	b.streams = append(b.streams, s)
 	return s
@@ -76,7 +76,7 @@ func (b *Book) Sent(topic int) (seq int) {
 // Acked notes that the server has accepted an event.
 func (b *Book) Acked(topic, seq int) {
 	t := &b.topics[topic]
-	t.events[seq].acked = int32(len(t.events)) //nolint:gosec // see Open
+	t.events[seq].acked = int32(len(t.events))
 }
 
 // Refused notes that the server has not accepted an event, which is a fault, but lets nobody wait for it.
@@ -131,16 +131,16 @@ func (b *Book) arrived(topic, seq int) {
 	mayPrecede := int32(math.MaxInt32) // events from this one on were sent after e was acknowledged
 	switch {
 	case b.pipelined:
-		mayPrecede = int32(seq) //nolint:gosec // see Open
+		mayPrecede = int32(seq)
 	case e.acked > 0:
 		mayPrecede = e.acked
 	}
 	if t.highest >= mayPrecede {
 		b.faults.add(&b.faults.Reordered, "event %d of topic %d came after %d, which was sent later", seq, topic, t.highest)
 	}
-	t.highest = max(t.highest, int32(seq)) //nolint:gosec // see Open
-	t.log = append(t.log, int32(seq))      //nolint:gosec // see Open
-	e.place = int32(len(t.log))            //nolint:gosec // see Open
+	t.highest = max(t.highest, int32(seq))
+	t.log = append(t.log, int32(seq))
+	e.place = int32(len(t.log))
 }
 
 func (s *Stream) skip(topic int, from, to int32) {
@@ -148,12 +148,12 @@ func (s *Stream) skip(topic int, from, to int32) {
 		s.missing = make(map[place]struct{})
 	}
 	for at := from; at < to; at++ {
-		s.missing[place{int32(topic), at}] = struct{}{} //nolint:gosec // fewer than 2^31 topics
+		s.missing[place{int32(topic), at}] = struct{}{}
 	}
 }
 
 func (s *Stream) late(topic int, at int32) bool {
-	p := place{int32(topic), at} //nolint:gosec // fewer than 2^31 topics
+	p := place{int32(topic), at}
 	_, ok := s.missing[p]
 	delete(s.missing, p)
 	return ok

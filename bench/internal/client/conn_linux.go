@@ -36,7 +36,7 @@ func (c *conn) dial(addr string, number int) error {
 	}
 	c.fd = fd
 	source := number/perSource + 2
-	from := &unix.SockaddrInet4{Addr: [4]byte{127, 0, byte(source >> 8), byte(source)}} //nolint:gosec // the low bytes
+	from := &unix.SockaddrInet4{Addr: [4]byte{127, 0, byte(source >> 8), byte(source)}}
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
 		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1),

@@ -62,7 +62,7 @@ func (l *loop) add(fd int, h handler) error {
 	l.handlers[fd] = h
 	event := unix.EpollEvent{
 		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET,
-		Fd:     int32(fd), //nolint:gosec // descriptors are small
+		Fd:     int32(fd),
 	}
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
 		return fmt.Errorf("watch descriptor: %w", err)

@@ -48,7 +48,7 @@ func (h *Histogram) Percentile(p float64) time.Duration {
 	for i, n := range h.counts {
 		seen += n
 		if seen >= rank {
-			return min(time.Duration(upper(i)), h.max) //nolint:gosec // Record takes no value above MaxInt64
+			return min(time.Duration(upper(i)), h.max)
 		}
 	}
 	return h.max
@@ -57,13 +57,13 @@ func (h *Histogram) Percentile(p float64) time.Duration {
 // bucket returns the index of a value's bucket. Values below 1<<(subBits+1) have a bucket each.
 func bucket(v uint64) int {
 	shift := max(bits.Len64(v)-subBits-1, 0)
-	return shift<<subBits + int(v>>shift) //nolint:gosec // v>>shift is below 1<<(subBits+1)
+	return shift<<subBits + int(v>>shift)
 }
 
 // upper returns the largest value of a bucket.
 func upper(i int) uint64 {
 	shift := max(i>>subBits-1, 0)
-	return uint64(i-shift<<subBits+1)<<shift - 1 //nolint:gosec // i-shift<<subBits is not negative
+	return uint64(i-shift<<subBits+1)<<shift - 1
 }
 
 // Median returns the middle of the values, the mean of the two middle ones when they are even in number, and NaN

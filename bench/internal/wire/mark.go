@@ -55,7 +55,7 @@ func appendDigits(dst []byte, v int64, width int) []byte {
 		dst = append(dst, '0')
 	}
 	for i := len(dst) - 1; i >= start; i-- {
-		dst[i] += byte(v % 10) //nolint:gosec // a digit
+		dst[i] += byte(v % 10)
 		v /= 10
 	}
 	return dst
