@@ -76,7 +76,14 @@ func granted(patterns []string, name string) bool {
 // maxName is the longest name of a user in bytes, as it is of a topic.
 const maxName = 255
 
-// isName reports whether s can be the name of a user: the rule for topics, which an inbox is one of.
+// isName reports whether s can be the name of a user, by the rules that hold wherever a request names one: a subject that
+// broke them could follow topics, but nobody could cut it off.
 func isName(s string) bool {
-	return s != "" && len(s) <= maxName && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+	return s != "" && len(s) <= maxName && utf8.ValidString(s) && !strings.ContainsFunc(s, isMisleading)
+}
+
+// isMisleading tells control characters, and those that make text appear in another order than it has: embeddings,
+// overrides and isolates (UAX #9).
+func isMisleading(r rune) bool {
+	return unicode.IsControl(r) || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069)
 }

@@ -96,6 +96,7 @@ func TestIsName(t *testing.T) {
 	for name, want := range map[string]bool{
 		"jack": true, "auth0|5f": true, "张三": true, "a b": true, strings.Repeat("x", 255): true,
 		"": false, strings.Repeat("x", 256): false, "a\nb": false, "a\x00": false, "a\x7f": false, "a\u0085": false, "\xff": false,
+		"a\u202eb": false, "a\u2066b": false, "\u200fשלום": true,
 	} {
 		if got := isName(name); got != want {
 			t.Errorf("isName(%.20q) = %v, want %v", name, got, want)
