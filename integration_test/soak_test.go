@@ -16,6 +16,7 @@ var soak = flag.Duration("soak", time.Hour, "how long the soak test `lasts`")
 
 // TestSoak is the long form of the fault suite: fault after fault, under more load and for longer, until the time is over.
 func TestSoak(t *testing.T) {
+	gateways.Binary(t) // or there is nothing to go on with
 	var table lab.Table
 	begun := time.Now()
 	for round := 1; time.Since(begun) < *soak; round++ {
