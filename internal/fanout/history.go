@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"sse-gateway/internal/sse"
 )
@@ -51,7 +52,7 @@ func (h *Hub) Topic(ctx context.Context, topic string) (TopicInfo, error) {
 	if err != nil {
 		return TopicInfo{}, fmt.Errorf("describe topic %q: %w", topic, err)
 	}
-	info := TopicInfo{Topic: topic, Subscribers: counts[topic], Events: tails[0].Kept, Last: tails[0].Last, Closed: !tails[0].Closed.IsZero()}
+	info := TopicInfo{Topic: topic, Subscribers: counts[topic], Events: tails[0].Kept, Last: tails[0].Last, Closed: closeHolds(tails[0].Closed, time.Now(), h.opts.HistoryTTL)}
 	if entries := tails[0].Entries; len(entries) > 0 {
 		info.First = entries[0].ID
 	}

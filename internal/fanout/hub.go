@@ -80,6 +80,11 @@ func retention(historyTTL time.Duration) time.Duration { return max(24*time.Hour
 // closeTTL is how long a close holds: a little longer than the history that it ends.
 func closeTTL(historyTTL time.Duration) time.Duration { return historyTTL + time.Minute }
 
+// closeHolds tells whether a topic whose close event is closed (zero: none) is closed still.
+func closeHolds(closed ID, now time.Time, historyTTL time.Duration) bool {
+	return !closed.IsZero() && now.Before(time.UnixMilli(int64(closed.MS)).Add(closeTTL(historyTTL)))
+}
+
 // keyTTL is how long an idempotency key is known.
 const keyTTL = 5 * time.Minute
 

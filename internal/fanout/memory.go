@@ -121,7 +121,7 @@ func (m *Memory) publish(op *Op, now time.Time) Result {
 		return Result{Err: fmt.Errorf("%w: %w", ErrUnavailable, ErrNotSent)}
 	}
 	t := m.topics[op.Topic]
-	if t != nil && !t.closed.IsZero() && now.UnixMilli() < int64(t.closed.MS)+closeTTL(m.opts.HistoryTTL).Milliseconds() {
+	if t != nil && closeHolds(t.closed, now, m.opts.HistoryTTL) {
 		if op.Close {
 			return Result{ID: t.closed}
 		}

@@ -224,9 +224,9 @@ func (r *Redis) Read(ctx context.Context, part int, reads []Read) ([]Tail, error
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	sp := &r.spaces[part]
-	ends := make([]string, 0, 2*len(reads))
+	ends := make([]string, 0, len(reads))
 	for i := range reads {
-		ends = append(ends, sp.last(reads[i].Topic), sp.closed(reads[i].Topic))
+		ends = append(ends, sp.last(reads[i].Topic))
 	}
 	pipe := r.client.Pipeline()
 	known := pipe.MGet(ctx, ends...)
@@ -239,7 +239,7 @@ func (r *Redis) Read(ctx context.Context, part int, reads []Read) ([]Tail, error
 	}
 	tails := make([]Tail, len(reads))
 	for i := range tails {
-		tails[i].Last, tails[i].Closed = idOf(known.Val()[2*i]), idOf(known.Val()[2*i+1])
+		tails[i].Last, tails[i].Closed = lastOf(known.Val()[i])
 		if err := answers[i].fill(&tails[i]); err != nil {
 			return nil, fmt.Errorf("read topic %q: %w", reads[i].Topic, err)
 		}
@@ -316,14 +316,18 @@ func entryOf(m *redis.XMessage) (Entry, error) {
 	return Entry{ID: id, Prev: prev, Close: isClose, Frame: sse.NewFrame([]byte(block), m.ID)}, nil
 }
 
-// idOf reads an id that may not be there.
-func idOf(value any) ID {
+// lastOf reads a topic's last id, which may not be there, and whether it is that of its close.
+func lastOf(value any) (last, closed ID) {
 	text, _ := value.(string)
-	id, err := ParseID(text)
+	text, isClose := strings.CutPrefix(text, "c")
+	last, err := ParseID(text)
 	if err != nil {
-		return ID{}
+		return ID{}, ID{}
 	}
-	return id
+	if isClose {
+		closed = last
+	}
+	return last, closed
 }
 
 // A space is the keys and channels of one partition. Its tag puts them all in one slot of a cluster.
@@ -337,10 +341,8 @@ func newSpace(prefix string, part, parts int) space {
 }
 
 func (sp *space) last(topic string) string    { return sp.prefix + "l:" + topic }
-func (sp *space) closed(topic string) string  { return sp.prefix + "c:" + topic }
-func (sp *space) stream(topic string) string  { return sp.prefix + "s:" + topic }
+func (sp *space) stream(topic string) string  { return sp.prefix + "t:" + topic } // and the channel
 func (sp *space) key(key string) string       { return sp.prefix + "k:" + key }
-func (sp *space) channel(topic string) string { return sp.prefix + "t:" + topic }
 func (sp *space) cuts() string                { return sp.prefix + "cuts" }
 func (sp *space) marks(replica string) string { return sp.prefix + "m:" + replica }
 

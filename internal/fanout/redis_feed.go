@@ -33,7 +33,7 @@ func (r *Redis) Open(ctx context.Context, part int) (Feed, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	sp := &r.spaces[part]
-	f := &redisFeed{space: sp, sharded: r.cluster != nil, topics: sp.channel("")}
+	f := &redisFeed{space: sp, sharded: r.cluster != nil, topics: sp.stream("")}
 	if f.sharded {
 		r.cluster.ReloadState(ctx)
 		f.pubsub = r.client.SSubscribe(ctx)
@@ -70,7 +70,7 @@ func (f *redisFeed) command(ctx context.Context, channels []string) error {
 func (f *redisFeed) channels(topics []string) []string {
 	channels := make([]string, len(topics))
 	for i, topic := range topics {
-		channels[i] = f.space.channel(topic)
+		channels[i] = f.space.stream(topic)
 	}
 	return channels
 }
@@ -147,7 +147,11 @@ func (f *redisFeed) message(m *redis.Message) (Message, error) {
 		if err != nil {
 			return Message{}, fmt.Errorf("a mark's number: %w", err)
 		}
-		return Message{Kind: MessageMark, Mark: Mark{Seq: seq, Head: idOf(fields[1]), Born: idOf(fields[2])}}, nil
+		mark := Mark{Seq: seq}
+		if mark.Head, err = ParseID(fields[1]); err == nil {
+			mark.Born, err = ParseID(fields[2])
+		}
+		return Message{Kind: MessageMark, Mark: mark}, err
 	}
 	return Message{}, fmt.Errorf("a message of unknown kind %q on channel %q", kind, m.Channel)
 }

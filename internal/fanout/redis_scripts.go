@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// luaIDs is what the scripts know of ids. The clock is a stream of one entry: Redis makes ids that rise also when
-// its time steps back, and keeps the last one through a restart. floor is an id that the next one must be above.
+// luaIDs is what the scripts know of ids. The clock is a stream, of which only the last entry counts: Redis makes ids that
+// rise also when its time steps back, and keeps the last one through a restart. nextid gives out an id above floor, and
+// above last if there is one. An id of 13 digits of ms, as all are until the year 2286, is compared as text first.
 const luaIDs = `
+local call, sub, byte = redis.call, string.sub, string.byte
 local function parts(id)
   local ms, seq = string.match(id, '^(%d+)-(%d+)$')
   return tonumber(ms), tonumber(seq)
@@ -21,64 +24,73 @@ local function less(a, b)
   local bms, bseq = parts(b)
   return ams < bms or (ams == bms and aseq < bseq)
 end
-local function nextid(clock, floor)
-  local id = redis.call('XADD', clock, 'MAXLEN', '~', 1, '*', 'i', '')
-  if not less(floor, id) then
-    local ms, seq = parts(floor)
-    id = redis.call('XADD', clock, string.format('%.0f-%.0f', ms, seq + 1), 'i', '')
+local function nextid(clock, floor, last)
+  local id = call('XADD', clock, '*', 'i', '')
+  if sub(id, -1) == '0' then call('XTRIM', clock, 'MAXLEN', '~', 1) end
+  if byte(id, 14) == 45 then
+    local ms = sub(id, 1, 14)
+    if sub(floor, 1, 14) < ms and (not last or sub(last, 1, 14) < ms) then return id end
   end
-  return id
+  if last and less(floor, last) then floor = last end
+  if less(floor, id) then return id end
+  local ms, seq = parts(floor)
+  return call('XADD', clock, 'MAXLEN', '~', 1, string.format('%.0f-%.0f', ms, seq + 1), 'i', '')
 end
 `
 
 // luaPublish publishes one event, or closes a topic. The order is that of the rules: closed? known key? then the id,
 // the event, the last id, the key; the frame last. The first write is refused when Redis is full, and nothing is done.
+// Expiries are renewed when the first @DIGITS@ digits of the id have changed, a fraction of their time.
 //
-//	KEYS: clock, born, last, stream, closed, key (of idempotency; "" without)
-//	ARGV: floor, block, channel, "c" to close or "e", control channel
+//	KEYS: clock, born, last, stream (also the channel's name), key of idempotency (may be absent)
+//	ARGV: floor, block, "c" to close (else absent)
+//	last: the topic's last id, after a "c" if that is its close
 const luaPublish = luaIDs + `
-local ended = redis.call('GET', KEYS[5])
-if ended then
-  if ARGV[4] == 'c' then return ended end
-  return 'closed'
+local last = call('GET', KEYS[3])
+if last and byte(last) == 99 then
+  last = sub(last, 2)
+  local now = call('TIME')
+  if now[1] * 1000 < parts(last) + @CLOSETTL@ then
+    if ARGV[3] then return last end
+    return 'closed'
+  end
 end
-if KEYS[6] then
-  local known = redis.call('GET', KEYS[6])
+if KEYS[5] then
+  local known = call('GET', KEYS[5])
   if known then return known end
 end
-local floor = ARGV[1]
-local last = redis.call('GET', KEYS[3])
-local born
-if last then
-  if less(floor, last) then floor = last end
-else
-  born = redis.call('GET', KEYS[2])
+local floor, born = ARGV[1], nil
+if not last then
+  born = call('GET', KEYS[2])
   if not born then
     born = nextid(KEYS[1], floor)
-    redis.call('SET', KEYS[2], born)
-    redis.call('@PUBLISH@', ARGV[5], 'b' .. born)
+    call('SET', KEYS[2], born)
+    call('@PUBLISH@', sub(KEYS[2], 1, -5) .. 'control', 'b' .. born)
     floor = born
   end
 end
-local id = nextid(KEYS[1], floor)
+local id = nextid(KEYS[1], floor, last)
 local prev = last
 if not prev then
-  local ms = parts(id)
-  prev = string.format('%.0f-0', math.max(ms - @RETENTION@, 0))
+  prev = string.format('%.0f-0', math.max(parts(id) - @RETENTION@, 0))
   if less(prev, born) then prev = born end
 end
 if @SIZE@ > 0 then
-  if ARGV[4] == 'c' then
-    redis.call('XADD', KEYS[4], 'MAXLEN', '~', @SIZE@, id, 'p', prev, 'f', ARGV[2], 'c', '1')
+  if ARGV[3] then
+    call('XADD', KEYS[4], 'MAXLEN', '~', @SIZE@, id, 'p', prev, 'f', ARGV[2], 'c', '1')
   else
-    redis.call('XADD', KEYS[4], 'MAXLEN', '~', @SIZE@, id, 'p', prev, 'f', ARGV[2])
+    call('XADD', KEYS[4], 'MAXLEN', '~', @SIZE@, id, 'p', prev, 'f', ARGV[2])
   end
-  redis.call('PEXPIRE', KEYS[4], @TTL@)
 end
-redis.call('SET', KEYS[3], id, 'PX', @RETENTION@)
-if ARGV[4] == 'c' then redis.call('SET', KEYS[5], id, 'PX', @CLOSETTL@) end
-if KEYS[6] then redis.call('SET', KEYS[6], id, 'PX', @KEYTTL@) end
-redis.call('@PUBLISH@', ARGV[3], ARGV[4] .. id .. ' ' .. prev .. ' ' .. ARGV[2])
+local kind = ARGV[3] or ''
+if not last or sub(id, 1, @DIGITS@) ~= sub(last, 1, @DIGITS@) then
+  call('PEXPIRE', KEYS[4], @TTL@)
+  call('SET', KEYS[3], kind .. id, 'PX', @RETENTION@)
+else
+  call('SET', KEYS[3], kind .. id, 'KEEPTTL')
+end
+if KEYS[5] then call('SET', KEYS[5], id, 'PX', @KEYTTL@) end
+call('@PUBLISH@', KEYS[4], (ARGV[3] or 'e') .. id .. ' ' .. prev .. ' ' .. ARGV[2])
 return id
 `
 
@@ -87,16 +99,16 @@ return id
 //	KEYS: clock, born
 //	ARGV: floor, the born that is no longer true ("" otherwise), control channel, the replica's channel, seq
 const luaMark = luaIDs + `
-local top = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+local top = call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
 local head = top[1] and top[1][1]
-local born = redis.call('GET', KEYS[2])
+local born = call('GET', KEYS[2])
 if not head or not born or less(head, ARGV[1]) or born == ARGV[2] then
   head = nextid(KEYS[1], ARGV[1])
   born = head
-  redis.call('SET', KEYS[2], born)
-  redis.call('@PUBLISH@', ARGV[3], 'b' .. born)
+  call('SET', KEYS[2], born)
+  call('@PUBLISH@', ARGV[3], 'b' .. born)
 end
-redis.call('@PUBLISH@', ARGV[4], 'm' .. ARGV[5] .. ' ' .. head .. ' ' .. born)
+call('@PUBLISH@', ARGV[4], 'm' .. ARGV[5] .. ' ' .. head .. ' ' .. born)
 return head
 `
 
@@ -110,14 +122,20 @@ func newScripts(opts RedisOptions, cluster bool) scripts {
 	if cluster {
 		command = "SPUBLISH"
 	}
-	ms := func(n int64) string { return strconv.FormatInt(n, 10) }
+	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+	// Of the 13 digits of ms, those that change within an eighth of the history's time don't renew expiries.
+	digits, lag := 13, time.Millisecond
+	for lag*10 <= opts.HistoryTTL/8 {
+		digits, lag = digits-1, lag*10
+	}
 	settings := strings.NewReplacer(
 		"@PUBLISH@", command,
 		"@SIZE@", strconv.Itoa(opts.HistorySize),
-		"@TTL@", ms(opts.HistoryTTL.Milliseconds()),
-		"@RETENTION@", ms(retention(opts.HistoryTTL).Milliseconds()),
-		"@CLOSETTL@", ms(closeTTL(opts.HistoryTTL).Milliseconds()),
-		"@KEYTTL@", ms(keyTTL.Milliseconds()),
+		"@DIGITS@", strconv.Itoa(digits),
+		"@TTL@", ms(opts.HistoryTTL+lag),
+		"@RETENTION@", ms(retention(opts.HistoryTTL)+lag),
+		"@CLOSETTL@", ms(closeTTL(opts.HistoryTTL)),
+		"@KEYTTL@", ms(keyTTL),
 	)
 	return scripts{
 		publish: redis.NewScript(settings.Replace(luaPublish)),
@@ -127,19 +145,20 @@ func newScripts(opts RedisOptions, cluster bool) scripts {
 
 // publishArgs is the command that publishes op.
 func (s *scripts) publishArgs(sp *space, op *Op) []any {
-	keys, kind := "5", "e"
+	keys := "4"
 	if op.Key != "" {
-		keys = "6"
+		keys = "5"
 	}
-	if op.Close {
-		kind = "c"
-	}
-	args := make([]any, 0, 14)
-	args = append(args, "EVALSHA", s.publish.Hash(), keys, sp.clock, sp.born, sp.last(op.Topic), sp.stream(op.Topic), sp.closed(op.Topic))
+	args := make([]any, 0, 11)
+	args = append(args, "EVALSHA", s.publish.Hash(), keys, sp.clock, sp.born, sp.last(op.Topic), sp.stream(op.Topic))
 	if op.Key != "" {
 		args = append(args, sp.key(op.Key))
 	}
-	return append(args, op.Floor.String(), op.Block, sp.channel(op.Topic), kind, sp.control)
+	args = append(args, op.Floor.String(), op.Block)
+	if op.Close {
+		args = append(args, "c")
+	}
+	return args
 }
 
 // loadScripts loads the publish script where a partition lives.

@@ -98,9 +98,9 @@ func (t *topic) oldest() ID {
 	return t.log[0].ID
 }
 
-// closedAt tells whether a stream at pos has the topic's close event behind it. A close lapses ttl after its id.
-func (t *topic) closedAt(pos ID, now time.Time, ttl time.Duration) bool {
-	return !t.closed.IsZero() && !pos.Less(t.closed) && uint64(now.UnixMilli()) < t.closed.MS+uint64(ttl.Milliseconds())
+// closedAt tells whether a stream at pos has the topic's close event behind it.
+func (t *topic) closedAt(pos ID, now time.Time, historyTTL time.Duration) bool {
+	return closeHolds(t.closed, now, historyTTL) && !pos.Less(t.closed)
 }
 
 // add and remove keep the topic's subscriptions; each part knows its place.
