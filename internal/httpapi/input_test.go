@@ -87,6 +87,7 @@ func TestBadInput_IsAProblemThatNamesTheField(t *testing.T) {
 		{"topic in the path control", post, "/topics/%00/close", "", nil, 400, bad, "topic: holds"},
 		{"topic in the path not listed", get, "/topics/other", "", nil, 404, "Not found", "topic: "},
 		{"close a topic not listed", post, "/topics/other/close", "", nil, 404, "Not found", "topic: "},
+		{"after is the end of time", get, "/topics/robot/events?after=18446744073709551615-18446744073709551615", "", nil, 400, bad, "after: "},
 		{"after is no id", get, "/topics/robot/events?after=1", "", nil, 400, bad, "after: "},
 		{"limit zero", get, "/topics/robot/events?limit=0", "", nil, 400, bad, "limit: "},
 		{"limit too high", get, "/topics/robot/events?limit=1001", "", nil, 400, bad, "limit: "},

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -162,7 +163,8 @@ func (a *API) history(w http.ResponseWriter, r *http.Request, topic string) erro
 	}
 	var after fanout.ID
 	if text := query.Get("after"); text != "" {
-		if after, err = fanout.ParseID(text); err != nil {
+		// Nothing can come after the end of all time, and Redis refuses to look there.
+		if after, err = fanout.ParseID(text); err != nil || after.MS == math.MaxUint64 {
 			return invalid("after: %s is no event id", shorten(text))
 		}
 	}
