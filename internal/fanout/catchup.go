@@ -25,7 +25,7 @@ func (p *partition) catchUp(ctx context.Context) error {
 		}
 	}
 	p.mu.Lock()
-	p.birthLocked(mark.Born)
+	p.bornLocked(mark.Born)
 	p.mu.Unlock()
 	if err := p.readThrough(ctx, topics, mark.Head, false); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (p *partition) behind(ctx context.Context, topics []*topic, end ID, crossin
 		for i, t := range batch {
 			switch last := tails[i].Last; {
 			case t.chain.Less(last) || (last.IsZero() && t.chain.Less(end)):
-				readers = append(readers, &reader{topic: t.name, t: t, has: t.chain})
+				readers = append(readers, &reader{topic: t.name, t: t, has: t.chain, closed: tails[i].Closed})
 			case t.exact && last.Less(t.chain) && !last.IsZero() && !crossing:
 				p.log.Warn("the event store has lost an event", "topic", t.name, "event_id", t.chain.String())
 				t.exact, p.lost = false, true
@@ -124,7 +124,20 @@ func (p *partition) caughtLocked(t *topic, e Entry) {
 	if t.exact && e.Prev.Less(t.chain) {
 		p.lost = true
 	}
+	if !p.watermark.Less(e.ID) {
+		p.lateLocked(t, e)
+	}
 	p.deliverLocked(t, e)
+}
+
+// lateLocked tells the streams whose position is beyond an event already, which a living connection did not bring, that they
+// miss it: ids must not fall.
+func (p *partition) lateLocked(t *topic, e Entry) {
+	for _, pt := range t.parts {
+		if pt.live && !pt.pos.Less(e.ID) {
+			pt.pushGap(&item{id: e.ID, topic: t.name, after: t.chain, oldest: e.ID}, true)
+		}
+	}
 }
 
 // missingLocked tells every live subscription of the topic that events up to the item's id can't be read any more.
@@ -132,6 +145,9 @@ func (p *partition) missingLocked(it *item, shared bool) {
 	t := it.from.t
 	p.logSize -= t.bytes
 	t.reset(it.id, true)
+	if closed := it.from.closed; t.chain.Less(closed) && !it.id.Less(closed) {
+		t.closed = closed
+	}
 	t.chain, t.exact = it.id, false
 	for _, pt := range t.parts {
 		if pt.live {
@@ -141,10 +157,16 @@ func (p *partition) missingLocked(it *item, shared bool) {
 	}
 }
 
-// sharesID tells whether another item at i's side has its id. Then a gap goes without it: whoever is cut off between
-// the two must be told again, or get the event.
+// sharesID tells whether the item after i has its id. Then a gap goes without it: whoever is cut off between the two must be
+// told again, or get the event.
 func sharesID(items []item, i int) bool {
-	return (i > 0 && items[i-1].id == items[i].id) || (i+1 < len(items) && items[i+1].id == items[i].id)
+	return i+1 < len(items) && items[i+1].id == items[i].id
+}
+
+// bornLocked takes note of the birth that a mark tells of. One before that known here has come back from the past.
+func (p *partition) bornLocked(born ID) {
+	p.birthLocked(born)
+	p.lost = p.lost || born.Less(p.born)
 }
 
 // birthLocked takes note that the broker lost events before born: every topic of every stream has a gap there, since
@@ -154,7 +176,7 @@ func (p *partition) birthLocked(born ID) {
 		return
 	}
 	first := p.born.IsZero()
-	p.born, p.lost = born, false
+	p.born, p.lost, p.told = born, false, false
 	p.seen = maxID(p.seen, born)
 	if first {
 		return
@@ -175,9 +197,12 @@ func (p *partition) birthLocked(born ID) {
 		if t.open {
 			p.logSize -= t.bytes
 			t.start(at)
+			t.closed = ID{}
+			p.loading = append(p.loading, t)
 		}
 	}
 	p.watermark = at
+	p.poke()
 }
 
 // sureLocked is the id after which a stream at pos may miss something at a birth. The broker came back before anybody

@@ -85,20 +85,24 @@ func (c cursor) String() string {
 	return "c" + base64.RawURLEncoding.EncodeToString(packed)
 }
 
-// fill gives every partition that the cursor lacks the smallest ms that it has: the stream was nowhere later.
-func (c cursor) fill() {
+// oldest is where a partition begins that the cursor lacks: at the smallest ms that it has, since the stream was nowhere
+// later. It is no id of that partition.
+func (c cursor) oldest() ID {
 	var oldest ID
 	for _, id := range c {
-		if !id.IsZero() && (oldest.IsZero() || id.MS < oldest.MS) {
+		if !id.isBeginning() && (oldest.IsZero() || id.MS < oldest.MS) {
 			oldest = ID{MS: id.MS}
 		}
 	}
-	for at, id := range c {
-		if id.IsZero() {
-			c[at] = oldest
-		}
-	}
+	return oldest
 }
+
+// beginning is the position of a stream that asked for all that there is: it is before every event, and nothing that was
+// before the first one kept is missing. It is not the zero ID, which stands for a position that is not known.
+func beginning() ID { return ID{Seq: 1} }
+
+// isBeginning tells whether a client's id is before every event; also a client's own "0-0" is.
+func (id ID) isBeginning() bool { return id.MS == 0 }
 
 // Start says where a stream begins. The zero Start is now.
 type Start struct {

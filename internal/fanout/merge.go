@@ -9,8 +9,10 @@ import (
 // A reader reads one topic's history, a page at a time, and finds the gaps in it.
 type reader struct {
 	topic string
-	t     *topic // of a replica's catch-up
-	has   ID     // every event of the topic up to it has been read, or is told missing
+	// t and closed: of a replica's catch-up, the topic and the id of its close event.
+	t      *topic
+	closed ID
+	has    ID // every event of the topic up to it has been read, or is told missing
 	// known: no gap is told up to it (the stream did not ask for what was before).
 	known ID
 	items []item // read, not yet handed out

@@ -33,15 +33,16 @@ type partition struct {
 	frozen    ID   // the watermark when the last connection ended
 	seen      ID   // the largest id of the partition known here; every publish gives it to the broker as its floor
 	born      ID   // as of the newest mark or birth
-	lost      bool // the broker is to be told that it lost events
+	lost      bool // the broker is to be told that it lost events; until it has been born again
+	told      bool // a mark that tells so has been sent on this connection
 
-	marks    uint64       // Seq of the last mark sent
-	waiters  []markWaiter // who waits for a mark
-	catchSeq uint64       // the mark that the catch-up starts from; 0: not asked for yet
-	catchTo  Mark         // that mark, once it is back
-	backlog  []Message    // what came after it, in order
-	overflow bool         // the backlog was full and has been dropped: catch up once more
-	held     int          // bytes in the backlog
+	marks    uint64        // Seq of the last mark sent
+	waiters  []*markWaiter // who waits for a mark
+	catchSeq uint64        // the mark that the catch-up starts from; 0: not asked for yet
+	catchTo  Mark          // that mark, once it is back
+	backlog  []Message     // what came after it, in order
+	overflow bool          // the backlog was full and has been dropped: catch up once more
+	held     int           // bytes in the backlog
 
 	unacked int      // open topics that are to be acknowledged before a catch-up
 	wanted  []*topic // to be subscribed
@@ -69,8 +70,10 @@ const (
 
 // markWaiter waits for a mark that is sent after it came.
 type markWaiter struct {
-	seq  uint64
-	back chan struct{}
+	seq        uint64
+	head       ID     // the watermark at that mark; set before back is closed
+	generation uint64 // the connection that brought it; set before back is closed
+	back       chan struct{}
 }
 
 func newPartition(index int, broker Broker, opts Options, control func([]byte)) *partition {
@@ -139,7 +142,7 @@ func (p *partition) missLocked(m *Message) {
 	switch {
 	case m.Kind == MessageEvent:
 		p.seen = maxID(p.seen, m.Entry.ID)
-	case m.Kind == MessageMark && m.Mark.Seq == p.catchSeq:
+	case m.Kind == MessageMark && p.catchSeq > 0 && m.Mark.Seq >= p.catchSeq:
 		p.seen = maxID(p.seen, m.Mark.Head)
 		p.catchTo = m.Mark
 		p.setStateLocked(catching)
@@ -222,9 +225,7 @@ func (p *partition) trimLogsLocked() {
 
 // markLocked moves the watermark to the broker's clock, and opens the topics that waited for it.
 func (p *partition) markLocked(m Mark) {
-	if p.born.Less(m.Born) {
-		p.birthLocked(m.Born)
-	}
+	p.bornLocked(m.Born)
 	p.watermark = maxID(p.watermark, m.Head)
 	p.seen = maxID(p.seen, m.Head)
 	p.openLocked(m.Seq)
@@ -249,6 +250,7 @@ func (p *partition) openLocked(seq uint64) {
 	p.waiters = nil
 	for _, w := range waiters {
 		if w.seq <= seq {
+			w.head, w.generation = p.watermark, p.generation
 			close(w.back)
 		} else {
 			p.waiters = append(p.waiters, w)
@@ -271,18 +273,19 @@ func (p *partition) restartLocked() {
 	p.poke()
 }
 
-// waitMark blocks until a mark that is sent from now on is back: the watermark is then where the broker's clock was.
-func (p *partition) waitMark(ctx context.Context) error {
+// waitMark blocks until a mark that is sent from now on is back. It returns where the broker's clock was, and the
+// generation of the connection.
+func (p *partition) waitMark(ctx context.Context) (head ID, generation uint64, err error) {
 	p.mu.Lock()
-	w := markWaiter{seq: p.marks + 1, back: make(chan struct{})}
+	w := &markWaiter{seq: p.marks + 1, back: make(chan struct{})}
 	p.waiters = append(p.waiters, w)
 	p.mu.Unlock()
 	p.poke()
 	select {
 	case <-w.back:
-		return nil
+		return w.head, w.generation, nil
 	case <-ctx.Done():
-		return ErrUnavailable
+		return ID{}, 0, ErrUnavailable
 	}
 }
 

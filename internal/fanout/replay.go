@@ -3,6 +3,7 @@ package fanout
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"sse-gateway/internal/sse"
@@ -11,7 +12,10 @@ import (
 // retryPause is how long a replay waits before it tries a read again.
 const retryPause = 200 * time.Millisecond
 
-var errLeft = errors.New("the subscription has been left")
+var (
+	errLeft     = errors.New("the subscription has been left")
+	errUnderWay = errors.New("an event that follows is still on its way here")
+)
 
 // Deliver gives the stream what it missed since its start, then leaves it live: from then on events are pushed as they
 // are dispatched. It returns when the stream is live, or with an error when the stream has ended or ctx is done. While
@@ -24,6 +28,7 @@ func (s *Subscription) Deliver(ctx context.Context, sink Sink) error {
 	if cut {
 		return ErrCut
 	}
+	s.tellLost()
 	for _, pt := range s.parts {
 		if err := pt.replay(ctx); err != nil {
 			return err
@@ -32,10 +37,33 @@ func (s *Subscription) Deliver(ctx context.Context, sink Sink) error {
 	return nil
 }
 
+// tellLost tells a gap in every topic of the partitions whose start is not known. Only the last gap has an id: until it is
+// there the client must come back as it came.
+func (s *Subscription) tellLost() {
+	var lost []*part
+	for _, pt := range s.parts {
+		if pt.lost {
+			lost = append(lost, pt)
+		}
+	}
+	for i, pt := range lost {
+		pt.p.mu.Lock()
+		at, topics := pt.p.watermark, slices.Clone(pt.topics)
+		pt.p.mu.Unlock()
+		for j := range topics {
+			last := i == len(lost)-1 && j == len(topics)-1
+			pt.pushGap(&item{id: at, topic: topics[j].topic.name}, !last)
+		}
+		unlock := s.order()
+		pt.pos, pt.lost = at, false
+		unlock()
+	}
+}
+
 // replay brings one part to the present. The topics' logs serve what they hold; what is below them is read into them,
 // once for all who need it; and a part too far back for that reads the broker's history page by page first.
 func (pt *part) replay(ctx context.Context) error {
-	deep := pt.sub.start.kind == startAll
+	deep := pt.pos == beginning()
 	for {
 		if deep {
 			if err := pt.readDeep(ctx); err != nil {
@@ -93,9 +121,6 @@ func (p *partition) step(pt *part) (step, []*topic) {
 	if pt.left {
 		return stepLeft, nil
 	}
-	if pt.lost {
-		pt.pushAllGaps(p.watermark, ID{})
-	}
 	if pt.pos.Less(p.born) {
 		return stepDeep, nil
 	}
@@ -110,7 +135,7 @@ func (p *partition) step(pt *part) (step, []*topic) {
 	}
 	limit := max(p.opts.QueueEvents/2, 1)
 	items := pt.logged(limit)
-	if n := pt.push(items, limit); n < len(items) || n == limit {
+	if n := pt.push(items, limit); n < len(items) || n >= limit {
 		return stepMore, nil
 	}
 	pt.live = true
@@ -118,7 +143,8 @@ func (p *partition) step(pt *part) (step, []*topic) {
 	return stepLive, nil
 }
 
-// logged collects what the logs hold above the part's position, in id order: at least the first limit items.
+// logged collects what the logs hold above the part's position, in id order: at least the first limit items and the one
+// after them.
 func (pt *part) logged(limit int) []item {
 	var items []item
 	for _, m := range pt.topics {
@@ -127,7 +153,7 @@ func (pt *part) logged(limit int) []item {
 			items = append(items, item{id: t.from, topic: t.name, gap: true, after: pt.pos, oldest: t.oldest()})
 		}
 		events := t.after(pt.pos)
-		for _, e := range events[:min(len(events), limit)] {
+		for _, e := range events[:min(len(events), limit+1)] {
 			items = append(items, item{id: e.ID, topic: t.name, entry: e})
 		}
 	}
@@ -137,7 +163,8 @@ func (pt *part) logged(limit int) []item {
 	return items
 }
 
-// push pushes items until half of the queue's bounds is filled, at least one, and returns how many.
+// push pushes items until half of the queue's bounds is filled, at least one, and returns how many. It does not stop
+// between items of the same id, since the position is that of the last.
 func (pt *part) push(items []item, limit int) int {
 	size := 0
 	for i := range items {
@@ -147,7 +174,8 @@ func (pt *part) push(items []item, limit int) int {
 		} else {
 			size += it.entry.Frame.Len()
 		}
-		if i >= limit || (i > 0 && size > pt.p.opts.QueueBytes/2) {
+		full := i >= limit || (i > 0 && size > pt.p.opts.QueueBytes/2)
+		if full && items[i-1].id != it.id {
 			return i
 		}
 		if it.gap {
@@ -164,12 +192,12 @@ func (pt *part) readDeep(ctx context.Context) error {
 	p := pt.p
 	p.mu.Lock()
 	end, born, from := p.watermark, p.born, pt.pos
-	topics := pt.topics
-	p.mu.Unlock()
-	m := &merge{broker: p.broker, part: p.index, end: end, keep: p.keepFrom, limit: max(p.opts.bounds.deepEvents/max(len(topics), 1), p.opts.bounds.deepPage)}
-	for _, t := range topics {
-		m.readers = append(m.readers, &reader{topic: t.topic.name, has: pt.pos, known: pt.untold(born)})
+	limit := max(p.opts.bounds.deepEvents/max(len(pt.topics), 1), p.opts.bounds.deepPage)
+	m := &merge{broker: p.broker, part: p.index, end: end, keep: p.keepFrom, limit: limit}
+	for i := range pt.topics {
+		m.readers = append(m.readers, &reader{topic: pt.topics[i].topic.name, has: pt.pos, known: pt.untold(born)})
 	}
+	p.mu.Unlock()
 	if pt.pos.Less(born) && pt.untold(born).IsZero() {
 		// The stream crosses the birth: what is left from before it, then a gap in every topic.
 		m.end, m.crossing = born.before(), true
@@ -187,7 +215,7 @@ func (pt *part) readDeep(ctx context.Context) error {
 // untold is the id up to which a first visit is told no gap: it asked for what there is.
 func (pt *part) untold(born ID) ID {
 	switch {
-	case pt.sub.start.kind == startAll && pt.pos.IsZero():
+	case pt.pos.isBeginning():
 		return ID{MS: 1<<64 - 1}
 	case pt.sub.start.kind == startTime && pt.pos == pt.sub.start.at:
 		return maxID(born, pt.pos)
@@ -209,14 +237,24 @@ func (pt *part) drain(ctx context.Context, m *merge) error {
 			if err := pt.sub.sink.WaitRoom(ctx); err != nil {
 				return err
 			}
+			pt.p.mu.Lock()
 			items = items[pt.push(items, max(pt.p.opts.QueueEvents/2, 1)):]
+			pt.p.mu.Unlock()
 		}
-		unlock := pt.sub.order()
-		pt.pos = maxID(pt.pos, bound)
-		unlock()
+		pt.moveTo(bound)
 		if bound == m.end {
 			return nil
 		}
+	}
+}
+
+// moveTo moves the part's position on, which the client is not told now.
+func (pt *part) moveTo(pos ID) {
+	pt.p.mu.Lock()
+	defer pt.p.mu.Unlock()
+	defer pt.sub.order()()
+	if pt.pos.Less(pos) {
+		pt.pos, pt.sub.unsaid = pos, true
 	}
 }
 
@@ -241,7 +279,10 @@ func (p *partition) fill(ctx context.Context, topics []*topic, pos ID) (deep boo
 	if len(mine) > 0 {
 		var tails []Tail
 		tails, err = p.broker.Read(ctx, p.index, reads)
-		deep = p.filled(mine, reads, tails, pos, born, err)
+		var stuck bool
+		if deep, stuck = p.filled(mine, reads, tails, pos, born, err); stuck && err == nil {
+			err = errUnderWay
+		}
 	}
 	for _, other := range others {
 		select {
@@ -254,7 +295,8 @@ func (p *partition) fill(ctx context.Context, topics []*topic, pos ID) (deep boo
 }
 
 // filled puts what was read into the logs, and frees who waited for it.
-func (p *partition) filled(topics []*topic, reads []Read, tails []Tail, pos, born ID, err error) (deep bool) {
+// stuck: the broker has an event that has to arrive here first.
+func (p *partition) filled(topics []*topic, reads []Read, tails []Tail, pos, born ID, err error) (deep, stuck bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, t := range topics {
@@ -269,10 +311,13 @@ func (p *partition) filled(topics []*topic, reads []Read, tails []Tail, pos, bor
 		}
 		before := t.bytes
 		t.extend(reads[i], tails[i], &p.opts, born)
-		p.logSize += t.bytes - before
+		if p.topics[t.name] == t {
+			p.logSize += t.bytes - before
+		}
 		deep = deep || (len(tails[i].Entries) > 0 && !t.covers(pos))
+		stuck = stuck || t.from == reads[i].Before && !t.covers(pos)
 	}
-	return deep
+	return deep, stuck && !deep
 }
 
 // extend takes the answer to a read of what is below the log.
@@ -288,9 +333,9 @@ func (t *topic) extend(read Read, tail Tail, opts *Options, born ID) {
 	switch {
 	case len(t.log) > 0:
 		last = t.log[0].Prev
-	case tail.Beyond != nil:
+	case tail.Beyond != nil && !t.from.Less(tail.Beyond.Prev):
 		last = tail.Beyond.Prev
-	case t.from.Less(tail.Last):
+	case tail.Beyond != nil || t.from.Less(tail.Last):
 		return // an event is on its way here; its predecessor will tell
 	case !tail.Last.IsZero():
 		last = tail.Last
@@ -321,6 +366,7 @@ func (s *Subscription) Beat() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.unsaid = s.unsaid && !moved
 	switch {
 	case quiet:
 		sink.Push(positionFrame(s.positionLocked()))
@@ -337,6 +383,7 @@ func (pt *part) beat(sink Sink) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	moved, quiet := pt.advanceLocked()
+	pt.sub.unsaid = pt.sub.unsaid && !moved
 	switch {
 	case quiet:
 		sink.Push(positionFrame(pt.pos.String()))
@@ -357,10 +404,10 @@ func (pt *part) advance() (moved, quiet bool) {
 	return pt.advanceLocked()
 }
 
-// advanceLocked moves a live part's position to the watermark. quiet: it is long since the client was told an event.
+// advanceLocked moves a live part's position to the watermark. moved: the client is to be told the position. quiet: it is long since the client was told an event.
 func (pt *part) advanceLocked() (moved, quiet bool) {
 	if !pt.live || !pt.pos.Less(pt.p.watermark) {
-		return false, false
+		return pt.live && pt.sub.unsaid, false
 	}
 	pt.pos = pt.p.watermark
 	if quiet = pt.pos.MS > pt.spoke+uint64(pt.p.opts.retention().Milliseconds()/4); quiet {

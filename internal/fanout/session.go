@@ -99,7 +99,7 @@ func (p *partition) begin() uint64 {
 	p.generation++
 	p.frozen = p.watermark
 	p.setStateLocked(away)
-	p.catchSeq, p.backlog, p.held, p.overflow = 0, nil, 0, false
+	p.catchSeq, p.backlog, p.held, p.overflow, p.told = 0, nil, 0, false, false
 	p.wanted, p.opening, p.unacked = nil, nil, 0
 	for _, t := range p.topics {
 		t.sent, t.acked = false, false
@@ -194,7 +194,7 @@ func (p *partition) dueMark() (seq uint64, floor, rebirth ID, due bool) {
 	if p.state == away && p.catchSeq == 0 && p.unacked == 0 {
 		p.catchSeq = p.marks + 1
 	}
-	due = p.catchSeq > p.marks || (p.lost && p.state == live)
+	due = p.catchSeq > p.marks || (p.lost && !p.told && p.state == live)
 	for _, t := range p.opening {
 		due = due || t.opens > p.marks
 	}
@@ -212,7 +212,7 @@ func (p *partition) dueMark() (seq uint64, floor, rebirth ID, due bool) {
 func (p *partition) nextMarkLocked() (seq uint64, floor, rebirth ID) {
 	p.marks++
 	if p.lost {
-		p.lost, rebirth = false, p.born
+		p.told, rebirth = true, p.born
 	}
 	return p.marks, p.seen, rebirth
 }
@@ -226,7 +226,7 @@ func (p *partition) mayCatchUp() bool {
 // load reads the close markers, and the last ids, of topics that have just been opened; then subscriptions may join them.
 func (p *partition) load(ctx context.Context) (did bool, err error) {
 	p.mu.Lock()
-	topics := p.loading[:min(len(p.loading), subscribeBatch)]
+	topics, born := p.loading[:min(len(p.loading), subscribeBatch)], p.born
 	p.mu.Unlock()
 	if len(topics) == 0 {
 		return false, nil
@@ -237,6 +237,9 @@ func (p *partition) load(ctx context.Context) (did bool, err error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.born != born {
+		return true, nil // what was read may be from before the loss
+	}
 	for i, t := range topics {
 		p.loadedLocked(t, tails[i])
 	}
@@ -260,9 +263,13 @@ func (p *partition) loadedLocked(t *topic, tail Tail) {
 			t.chain, t.exact, t.from = tail.Last, true, maxID(tail.Last, p.born)
 		}
 	}
+	wasReady := t.ready
 	t.ready = true
 	for _, pt := range t.parts {
-		pt.readyLocked()
+		if !wasReady {
+			pt.readyLocked()
+		}
+		pt.finishLocked()
 	}
 }
 
@@ -316,7 +323,7 @@ type audited struct {
 
 // audit compares the last ids of some topics with what has been dispatched.
 func (p *partition) audit(ctx context.Context) error {
-	topics, watermark := p.auditees()
+	topics, watermark, born := p.auditees()
 	if len(topics) == 0 {
 		return nil
 	}
@@ -331,7 +338,7 @@ func (p *partition) audit(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range topics {
-		if p.state == live && p.topics[topics[i].topic.name] == topics[i].topic {
+		if p.state == live && p.born == born && p.topics[topics[i].topic.name] == topics[i].topic {
 			p.auditLocked(&topics[i], tails[i].Last, watermark)
 		}
 	}
@@ -339,7 +346,7 @@ func (p *partition) audit(ctx context.Context) error {
 }
 
 // auditees picks the topics of this audit. A map's order is random enough for all to get their turn.
-func (p *partition) auditees() (topics []audited, watermark ID) {
+func (p *partition) auditees() (topics []audited, watermark, born ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, t := range p.topics {
@@ -350,7 +357,7 @@ func (p *partition) auditees() (topics []audited, watermark ID) {
 			topics = append(topics, audited{topic: t, chain: t.chain, exact: t.exact})
 		}
 	}
-	return topics, p.watermark
+	return topics, p.watermark, p.born
 }
 
 func (p *partition) auditLocked(was *audited, last, watermark ID) {

@@ -27,6 +27,9 @@ type Subscription struct {
 	// unfinished counts the parts with public topics that are not finished.
 	unfinished atomic.Int32
 
+	// unsaid: a position has moved on without the client being told. Guarded as pos is.
+	unsaid bool
+
 	mu   sync.Mutex // guards sink and cut, and with several partitions the order of pushes
 	sink Sink
 	cut  bool
@@ -154,16 +157,18 @@ func (s *Subscription) locate(ctx context.Context) error {
 		switch {
 		case s.start.kind == startCursor && err != nil:
 			pt.lost = true
-		case s.start.kind == startCursor:
+		case s.start.kind == startCursor && !c[pt.p.index].isBeginning():
 			if err := pt.resume(ctx, c[pt.p.index]); err != nil {
 				return err
 			}
+		case s.start.kind == startCursor && c[pt.p.index].IsZero() && !c.oldest().IsZero():
+			pt.pos = minID(c.oldest(), pt.p.position())
 		case s.start.kind == startTime:
-			pt.pos = s.start.at
+			pt.pos = maxID(s.start.at, beginning())
 		case s.start.kind == startNow:
-			pt.p.mu.Lock()
-			pt.pos = pt.p.watermark
-			pt.p.mu.Unlock()
+			pt.pos = pt.p.position()
+		default:
+			pt.pos = beginning()
 		}
 		pt.spoke = pt.pos.MS
 	}
@@ -178,28 +183,40 @@ func (s *Subscription) cursor() (cursor, error) {
 	if s.start.kind != startCursor {
 		return make(cursor, len(s.hub.partitions)), nil
 	}
-	c, err := parseCursor(s.start.cursor, len(s.hub.partitions))
-	if err == nil {
-		c.fill()
-	}
-	return c, err
+	return parseCursor(s.start.cursor, len(s.hub.partitions))
+}
+
+// position is the id up to which everything has been dispatched here.
+func (p *partition) position() ID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.watermark
 }
 
 // resume starts the part at a client's id. One above all that the broker has given out is waited for: the client may come
-// from a replica that was ahead. If it does not appear the broker has lost it.
+// from a replica that was ahead, or this one may be connected to a stale primary. If the broker does not know it, on this
+// connection or the next, it has lost it; that its clock passes it later proves nothing.
 func (pt *part) resume(ctx context.Context, id ID) error {
+	if !pt.p.position().Less(id) {
+		pt.pos = id
+		return nil
+	}
 	deadline := time.NewTimer(rewindHold)
 	defer deadline.Stop()
+	short := uint64(0) // the connection on which the broker's clock was below id
 	for {
-		if pt.p.reached(id) {
+		head, generation, err := pt.p.waitMark(ctx)
+		switch {
+		case err != nil:
+			return fmt.Errorf("resume after %s: %w", id, err)
+		case head.Less(id):
+			short = generation
+		case generation == short:
+			pt.lost = true
+			return nil
+		default:
 			pt.pos = id
 			return nil
-		}
-		if err := pt.p.waitMark(ctx); err != nil {
-			return fmt.Errorf("resume after %s: %w", id, err)
-		}
-		if pt.p.reached(id) {
-			continue
 		}
 		select {
 		case <-deadline.C:
@@ -212,21 +229,11 @@ func (pt *part) resume(ctx context.Context, id ID) error {
 	}
 }
 
-// reached tells whether everything up to id has been dispatched here.
-func (p *partition) reached(id ID) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return !p.watermark.Less(id)
-}
-
 // StartID is the id of the stream's ready event: where a client goes on that drops before its first event. It is empty
 // where the client must come back as it came.
 func (s *Subscription) StartID() string {
-	if s.start.kind == startAll && len(s.hub.partitions) == 1 {
-		return ID{}.String()
-	}
 	for _, pt := range s.parts {
-		if pt.lost || s.start.kind == startAll {
+		if pt.lost {
 			return ""
 		}
 		if s.start.kind == startTime && pt.pos.Less(pt.p.birth()) {
@@ -268,7 +275,7 @@ func (pt *part) openTopicsLocked(now time.Time) (open, all int) {
 			continue
 		}
 		all++
-		if !m.topic.closedAt(pt.pos, now, closeTTL(pt.p.opts.HistoryTTL)) {
+		if !m.topic.closedAt(pt.pos, now, pt.p.opts.HistoryTTL) {
 			open++
 		}
 	}
@@ -329,43 +336,55 @@ func (pt *part) pushEvent(e Entry) {
 	if pt.sub.raw {
 		frame = frame.Raw()
 	}
-	if len(pt.sub.hub.partitions) == 1 {
-		pt.pos, pt.spoke = e.ID, e.ID.MS
-	} else {
-		pt.sub.mu.Lock()
-		defer pt.sub.mu.Unlock()
-		pt.pos, pt.spoke = e.ID, e.ID.MS
-		frame = frame.WithID(pt.sub.positionLocked())
-	}
-	if !pt.sub.sink.Push(frame) {
+	if !pt.pushAt(e.ID, frame) {
 		pt.live = false
 	} else if e.Close {
 		pt.finishLocked()
 	}
 }
 
-// finishLocked ends the stream when this was the last of its partitions with an open topic.
+// pushAt pushes a frame that moves the part's position to id.
+func (pt *part) pushAt(id ID, frame *sse.Frame) bool {
+	defer pt.sub.order()()
+	pt.pos, pt.spoke, pt.sub.unsaid = id, id.MS, false
+	if len(pt.sub.hub.partitions) > 1 {
+		frame = frame.WithID(pt.sub.positionLocked())
+	}
+	return pt.sub.sink.Push(frame)
+}
+
+// finishLocked ends the stream when this was the last of its partitions with an open topic. The client is told its position
+// first: it comes back with it, and is answered that there is nothing more.
 func (pt *part) finishLocked() {
 	if !pt.live || pt.finished {
 		return
 	}
-	if open, all := pt.openTopicsLocked(time.Now()); all > 0 && open == 0 {
-		pt.finished = true
-		if pt.sub.unfinished.Add(-1) == 0 {
-			pt.sub.sink.End("closed")
-		}
+	if open, all := pt.openTopicsLocked(time.Now()); all == 0 || open > 0 {
+		return
+	}
+	pt.finished = true
+	pt.sayPosition()
+	if pt.sub.unfinished.Add(-1) == 0 {
+		pt.sub.sink.End("closed")
 	}
 }
 
-// pushGap tells the stream a gap. A shared gap leaves the position to what comes next with its id.
-func (pt *part) pushGap(it *item, shared bool) {
-	if !shared && !pt.pos.Less(it.id) {
-		return
+// sayPosition tells the client the stream's position if it has not been told.
+func (pt *part) sayPosition() {
+	defer pt.sub.order()()
+	if pt.sub.unsaid {
+		pt.sub.unsaid = false
+		pt.sub.sink.Push(positionFrame(pt.sub.positionLocked()))
 	}
+}
+
+// pushGap tells the stream a gap. A shared gap leaves the position to what comes next with its id; one that is noticed when
+// the position is beyond it already has no id either.
+func (pt *part) pushGap(it *item, shared bool) {
 	defer pt.sub.order()()
 	id := ""
-	if !shared {
-		pt.pos, pt.spoke = it.id, it.id.MS
+	if !shared && pt.pos.Less(it.id) {
+		pt.pos, pt.spoke, pt.sub.unsaid = it.id, it.id.MS, false
 		id = pt.sub.positionLocked()
 	}
 	if !pt.sub.sink.Push(sse.NewFrame(gapBlock(it.topic, it.after, it.oldest), id)) {
@@ -375,12 +394,8 @@ func (pt *part) pushGap(it *item, shared bool) {
 
 // pushAllGaps tells the stream that every one of its topics may miss events after an id, up to at.
 func (pt *part) pushAllGaps(at, after ID) {
-	if pt.lost {
-		pt.pos, pt.lost = ID{}, false
-	}
 	for i, m := range pt.topics {
-		last := i == len(pt.topics)-1 && pt.pos.Less(at)
-		pt.pushGap(&item{id: at, topic: m.topic.name, after: after}, !last)
+		pt.pushGap(&item{id: at, topic: m.topic.name, after: after}, i < len(pt.topics)-1)
 	}
 }
 
@@ -398,7 +413,7 @@ func gapBlock(topic string, after, oldest ID) []byte {
 		data.Topic = topic
 	}
 	known := func(id ID) *string {
-		if id.IsZero() {
+		if id.isBeginning() {
 			return nil
 		}
 		text := id.String()
