@@ -8,9 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -47,7 +44,8 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	tuneCollector(environ)
+	collector := tuneCollector(environ)
+	defer collector.stop()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
@@ -71,17 +69,6 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 		return errors.Join(failure, err)
 	case <-signals:
 		return errSecondSignal
-	}
-}
-
-// heapGrowth is how far the heap may grow, in percent, before garbage is collected. Idle streams make a large heap that
-// hardly changes: Go's own 100 would have as much again lie idle, and half of it costs nothing that could be measured.
-const heapGrowth = 50
-
-// tuneCollector sets heapGrowth unless the environment says something else.
-func tuneCollector(environ []string) {
-	if !slices.ContainsFunc(environ, func(v string) bool { return strings.HasPrefix(v, "GOGC=") }) {
-		debug.SetGCPercent(heapGrowth)
 	}
 }
 
