@@ -100,6 +100,7 @@ func TestBadInput_IsAProblemThatNamesTheField(t *testing.T) {
 		{"nothing below", get, "/subscribe/x", "", nil, 404, "Not found", "there is nothing"},
 		{"trailing slash", get, "/topics/", "", nil, 404, "Not found", "there is nothing"},
 		{"wrong method", get, "/publish", "", nil, 405, "Method not allowed", `"/publish" takes only POST, OPTIONS`},
+		{"odd method for nothing", "BREW", "/nothing", "", nil, 404, "Not found", `there is nothing at "/nothing"`},
 		{"odd method", "BREW", "/publish", "", nil, 405, "Method not allowed", `"/publish" takes only POST, OPTIONS`},
 		{"post to subscribe", post, "/subscribe", "", nil, 405, "Method not allowed", `"/subscribe" takes only GET, HEAD, OPTIONS`},
 	})

@@ -77,7 +77,10 @@ func (a *API) notFound(_ http.ResponseWriter, r *http.Request) error { return no
 func noRoute(r *http.Request) error { return notFound("there is nothing at %s", shorten(r.URL.Path)) }
 
 func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
-	w.Header().Set("Allow", a.methods(r))
-	return newProblem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed",
-		"%s takes only %s", shorten(r.URL.Path), w.Header().Get("Allow"))
+	methods := a.methods(r)
+	if methods == "" { // the router asks for the method first
+		return noRoute(r)
+	}
+	w.Header().Set("Allow", methods)
+	return newProblem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "%s takes only %s", shorten(r.URL.Path), methods)
 }
