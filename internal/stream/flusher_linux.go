@@ -14,6 +14,10 @@ import (
 // does not keep the processor from those who publish.
 const passGap = time.Millisecond
 
+// maxRest bounds the rest after a long pass, which is an eighth of it: whoever waited for their event to reach the last
+// stream publish their next ones now, and these leave together.
+const maxRest = 2 * time.Millisecond
+
 // pieceBytes is how much the flusher puts together for one write.
 const pieceBytes = 64 << 10
 
@@ -38,8 +42,10 @@ func (s *shard) run() {
 			return
 		}
 		<-gap.C // after a pause it is over, and the pass starts at once
-		gap.Reset(passGap)
+		start := time.Now()
 		s.pass()
+		took := time.Since(start)
+		gap.Reset(max(passGap-took, min(took/8, maxRest)))
 	}
 }
 
