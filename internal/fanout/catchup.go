@@ -68,7 +68,7 @@ func (p *partition) readThrough(ctx context.Context, topics []*topic, end ID, cr
 	if len(readers) == 0 {
 		return nil
 	}
-	m := merge{broker: p.broker, part: p.index, readers: readers, end: end, crossing: crossing, keep: p.keepFrom, limit: p.opts.bounds.catchPage}
+	m := merge{broker: p.broker, part: p.index, readers: readers, end: end, crossing: crossing, expired: p.expired, limit: p.opts.bounds.catchPage}
 	for bound := (ID{}); bound != end; {
 		var items []item
 		if items, bound, err = m.next(ctx); err != nil {
@@ -88,12 +88,14 @@ func (p *partition) readThrough(ctx context.Context, topics []*topic, end ID, cr
 	return nil
 }
 
-// keepFrom is the id that no event without a kept last id is above, as seen from end.
-func (p *partition) keepFrom(end ID) ID {
+// expired is the id that a topic's last id is not above if the broker does not know it any more.
+func (p *partition) expired() ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return maxID(p.born, end.Minus(p.opts.retention()))
+	return p.expiredLocked()
 }
+
+func (p *partition) expiredLocked() ID { return maxID(p.born, p.watermark.Minus(p.opts.retention())) }
 
 // behind asks for the topics' last ids and returns readers for those that have more than was dispatched.
 func (p *partition) behind(ctx context.Context, topics []*topic, end ID, crossing bool) ([]*reader, error) {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,7 +56,8 @@ type Options struct {
 	// OnCut is told of every cut that this replica learns of, more than once. It must not block.
 	OnCut func(owner string, at time.Time)
 
-	bounds bounds // [defaultBounds]
+	bounds bounds                            // [defaultBounds]
+	spread func(time.Duration) time.Duration // a random part of a pause; the model test makes it its own [rand.N]
 }
 
 func (o Options) withDefaults() Options {
@@ -66,6 +68,9 @@ func (o Options) withDefaults() Options {
 	o.Canary = cmp.Or(o.Canary, time.Second)
 	o.Linger = cmp.Or(o.Linger, 5*time.Second)
 	o.bounds = cmp.Or(o.bounds, defaultBounds())
+	if o.spread == nil {
+		o.spread = rand.N[time.Duration]
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

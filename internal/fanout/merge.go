@@ -39,7 +39,7 @@ type merge struct {
 	end     ID // nothing above it is handed out
 	// crossing: a birth follows end, and every topic is told a gap there. None is told at end itself.
 	crossing bool
-	keep     func(ID) ID // the id that an expired last id cannot be above, as seen from end
+	expired  func() ID // what a last id is not above that the broker does not know any more
 	limit    int
 }
 
@@ -128,7 +128,7 @@ func (m *merge) take(r *reader, tail Tail) {
 	}
 	last := tail.Last
 	if last.IsZero() {
-		last = m.keep(m.end)
+		last = m.expired()
 	}
 	m.gap(r, last, ID{})
 }

@@ -193,7 +193,7 @@ func (pt *part) readDeep(ctx context.Context) error {
 	p.mu.Lock()
 	end, born, from := p.watermark, p.born, pt.pos
 	limit := max(p.opts.bounds.deepEvents/max(len(pt.topics), 1), p.opts.bounds.deepPage)
-	m := &merge{broker: p.broker, part: p.index, end: end, keep: p.keepFrom, limit: limit}
+	m := &merge{broker: p.broker, part: p.index, end: end, expired: p.expired, limit: limit}
 	for i := range pt.topics {
 		m.readers = append(m.readers, &reader{topic: pt.topics[i].topic.name, has: pt.pos, known: pt.untold(born)})
 	}
@@ -310,7 +310,7 @@ func (p *partition) filled(topics []*topic, reads []Read, tails []Tail, pos, bor
 			continue
 		}
 		before := t.bytes
-		t.extend(reads[i], tails[i], &p.opts, born)
+		t.extend(reads[i], tails[i], p.expiredLocked(), &p.opts.bounds)
 		if p.topics[t.name] == t {
 			p.logSize += t.bytes - before
 		}
@@ -321,11 +321,11 @@ func (p *partition) filled(topics []*topic, reads []Read, tails []Tail, pos, bor
 }
 
 // extend takes the answer to a read of what is below the log.
-func (t *topic) extend(read Read, tail Tail, opts *Options, born ID) {
+func (t *topic) extend(read Read, tail Tail, expired ID, b *bounds) {
 	older := tail.Entries
 	if len(older) > 0 {
 		bottom := older[0].Prev
-		t.prepend(older, bottom, len(older) < read.Limit && read.After.Less(bottom), &opts.bounds)
+		t.prepend(older, bottom, len(older) < read.Limit && read.After.Less(bottom), b)
 		return
 	}
 	// Nothing is kept below the log: the predecessor of what follows, or the last id, tells since when.
@@ -340,7 +340,7 @@ func (t *topic) extend(read Read, tail Tail, opts *Options, born ID) {
 	case !tail.Last.IsZero():
 		last = tail.Last
 	default:
-		last = maxID(born, t.from.Minus(opts.retention()))
+		last = expired
 	}
 	t.from = minID(last, t.from)
 	t.trimmed = read.After.Less(t.from)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 )
 
@@ -32,7 +31,7 @@ func (p *partition) run(ctx context.Context) {
 		}
 		p.log.Warn("no connection to the event store, trying again", "err", err, "pause", pause)
 		select {
-		case <-time.After(pause/2 + rand.N(pause)):
+		case <-time.After(pause/2 + p.opts.spread(pause)):
 		case <-ctx.Done():
 		}
 		pause = min(2*pause, pauseMax)
@@ -255,10 +254,9 @@ func (p *partition) loadedLocked(t *topic, tail Tail) {
 		t.closed = tail.Closed
 	}
 	if len(t.log) == 0 && !t.exact {
-		floor := maxID(p.born, t.from.Minus(p.opts.retention()))
 		switch {
 		case tail.Last.IsZero():
-			t.from, t.trimmed = minID(t.from, floor), true
+			t.from, t.trimmed = minID(t.from, p.expiredLocked()), true
 		case !t.from.Less(tail.Last):
 			t.chain, t.exact, t.from = tail.Last, true, maxID(tail.Last, p.born)
 		}

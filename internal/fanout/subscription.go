@@ -164,7 +164,8 @@ func (s *Subscription) locate(ctx context.Context) error {
 		case s.start.kind == startCursor && c[pt.p.index].IsZero() && !c.oldest().IsZero():
 			pt.pos = minID(c.oldest(), pt.p.position())
 		case s.start.kind == startTime:
-			pt.pos = maxID(s.start.at, beginning())
+			// No later than the clock: the client may come back with it.
+			pt.pos = maxID(minID(s.start.at, pt.p.position()), beginning())
 		case s.start.kind == startNow:
 			pt.pos = pt.p.position()
 		default:

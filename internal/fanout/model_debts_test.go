@@ -1,0 +1,56 @@
+package fanout
+
+import "slices"
+
+// published notes an event that a store has given an id.
+func (w *modelWorld) published(s *modelStore, e *modelEvent) {
+	s.events = append(s.events, e)
+	if e.n >= 0 {
+		w.byNumber[e.n] = e
+	}
+	w.log("published %s", e)
+	if e.doubtful {
+		w.owe(e)
+	}
+}
+
+// lost notes an event that the broker has lost. If somebody notices, everybody is told.
+func (w *modelWorld) lost(e *modelEvent) {
+	w.log("lost %s", e)
+	w.owe(e)
+}
+
+// checkEvidence: no replica has dispatched an event that the broker has lost, and keeps quiet about it.
+func (w *modelWorld) checkEvidence() {
+	for _, h := range w.hubs {
+		for i, p := range h.partitions {
+			for name, t := range p.topics {
+				if last := w.stores[i].topic(name).last; t.open && t.exact && !last.IsZero() && last.Less(t.chain) {
+					w.fail("replica %s has dispatched %s of topic %s, and the broker's last is %s", h.broker.Replica(), t.chain, name, last)
+				}
+			}
+		}
+	}
+}
+
+// owe notes what clients have to be told of, or to get: those that follow the topic and have not got the event.
+func (w *modelWorld) owe(e *modelEvent) {
+	for _, c := range w.clients {
+		if !c.got[e] && slices.Contains(c.topics, e.topic) && c.hasBegunBefore(e) {
+			c.owe(modelDebt{event: e})
+		}
+	}
+}
+
+// hasBegunBefore tells whether a client has a position, and is not yet past an event that has been lost.
+func (c *modelClient) hasBegunBefore(e *modelEvent) bool {
+	s := c.session
+	switch {
+	case s != nil && s.ready && (s.pos[e.part] != s.start[e.part] || (!s.all[e.part] && !s.timed)):
+		return e.doubtful || s.pos[e.part].Less(e.id)
+	case c.lastID == "" || s != nil:
+		return false
+	}
+	at, err := parseCursor(c.lastID, len(c.w.stores))
+	return err == nil && at[e.part].MS > 0 && (e.doubtful || at[e.part].Less(e.id))
+}

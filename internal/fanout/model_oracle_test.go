@@ -1,0 +1,275 @@
+package fanout
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"sse-gateway/internal/sse"
+)
+
+// The oracle checks every frame when its client receives it. Its main rule: a client that takes over a position has, of each
+// of its topics, every event between its start and that position, or has been told a gap that covers it.
+
+// begin notes where the stream starts.
+func (s *modelSession) begin(start Start) {
+	w := s.client.w
+	s.start, s.all = make([]ID, len(w.stores)), make([]bool, len(w.stores))
+	for _, store := range w.stores {
+		s.births = append(s.births, len(store.births))
+	}
+	switch start.kind {
+	case startAll:
+		for part := range s.all {
+			s.all[part] = true
+		}
+	case startTime:
+		s.timed = true
+		for i := range s.start {
+			s.start[i] = start.at
+		}
+	case startCursor:
+		c, err := parseCursor(start.cursor, len(w.stores))
+		if err != nil {
+			s.forged = true
+			break
+		}
+		oldest := c.oldest()
+		for part, id := range c {
+			if s.start[part] = id; id.IsZero() {
+				s.start[part] = oldest
+			}
+			s.all[part] = s.start[part].isBeginning()
+		}
+	}
+	s.pos = slices.Clone(s.start)
+}
+
+// numberOf finds an event's number in what a client received.
+func numberOf(frame *sse.Frame) int {
+	_, rest, found := bytes.Cut(frame.Bytes(), []byte("#"))
+	if !found {
+		return -1
+	}
+	digits := 0
+	for digits < len(rest) && rest[digits] >= '0' && rest[digits] <= '9' {
+		digits++
+	}
+	n, _ := strconv.Atoi(string(rest[:digits]))
+	return n
+}
+
+// eventOf finds the event that a frame brings: by its number, or a close event by its id.
+func (s *modelSession) eventOf(frame *sse.Frame, at []ID) *modelEvent {
+	w := s.client.w
+	if n := numberOf(frame); n >= 0 {
+		return w.byNumber[n]
+	}
+	for part, id := range at {
+		for _, e := range w.stores[part].events {
+			if e.close && e.id == id && s.pos[part].Less(id) {
+				return e
+			}
+		}
+	}
+	return nil
+}
+
+// take is what the client does with a frame that it has received.
+func (s *modelSession) take(frame *sse.Frame) {
+	w, c := s.client.w, s.client
+	w.log("%s receives %q", c.name, frame.Bytes())
+	decoder := sse.NewDecoder(bytes.NewReader(frame.Bytes()))
+	decoder.Comments = true
+	for event, err := decoder.Next(); err == nil; event, err = decoder.Next() {
+		if event.Comment != "" {
+			continue
+		}
+		var at []ID
+		if event.ID != "" {
+			if at, err = parseCursor(event.ID, len(w.stores)); err != nil {
+				w.fail("%s got the unreadable id %q", c.name, event.ID)
+				return
+			}
+		}
+		switch event.Type {
+		case "ready":
+			s.takeReady(at)
+		case "gap":
+			s.takeGap(event.Data)
+		case "message", "close":
+			s.takeEvent(s.eventOf(frame, at), at)
+		}
+		if at == nil {
+			continue
+		}
+		if event.Type != "ready" {
+			s.arrive(at)
+		}
+		if !event.Position || !c.ignoresPing {
+			c.lastID = event.ID
+		}
+	}
+}
+
+// takeReady: the stream begins, at its start or at an id that it is told now.
+func (s *modelSession) takeReady(at []ID) {
+	if s.ready {
+		s.client.w.fail("%s got ready twice", s.client.name)
+	}
+	s.ready = true
+	if at != nil && s.cursor == "" && !s.all[0] && !s.timed {
+		copy(s.start, at)
+		s.pos = slices.Clone(s.start)
+	}
+}
+
+func (s *modelSession) takeEvent(e *modelEvent, at []ID) {
+	c, w := s.client, s.client.w
+	switch {
+	case e == nil || !slices.Contains(c.topics, e.topic):
+		w.fail("%s got an event that nobody published, or of a topic that is not its: %v", c.name, e)
+		return
+	case c.got[e]:
+		w.fail("%s got event %s twice", c.name, e)
+	case at == nil || at[e.part] != e.id:
+		w.fail("%s got event %s under another id: %v", c.name, e, at)
+	}
+	for _, debt := range c.owed {
+		if debt.inOrder && debt.event.topic == e.topic && debt.event != e {
+			w.fail("%s got %s before the gap for %s", c.name, e, debt.event)
+		}
+	}
+	c.got[e], s.got[e] = true, true
+	c.owed = slices.DeleteFunc(c.owed, func(d modelDebt) bool { return d.event == e })
+}
+
+func (s *modelSession) takeGap(data string) {
+	w := s.client.w
+	var gap struct{ Topic, After string }
+	if err := json.Unmarshal([]byte(data), &gap); err != nil || !slices.Contains(s.client.topics, gap.Topic) {
+		w.fail("%s got a strange gap: %s, %v", s.client.name, data, err)
+		return
+	}
+	after, _ := ParseID(gap.After)
+	part := partitionOf(gap.Topic, len(w.stores))
+	if after.IsZero() && (s.forged || s.ahead(part)) {
+		s.start[part], s.pos[part], s.all[part] = ID{}, ID{}, false // the one place where ids may fall
+	}
+	s.open = append(s.open, modelGap{topic: gap.Topic, after: after})
+	s.client.owed = slices.DeleteFunc(s.client.owed, func(d modelDebt) bool { return d.event.topic == gap.Topic })
+}
+
+// ahead tells whether the stream came with an id that the broker has forgotten.
+func (s *modelSession) ahead(part int) bool {
+	return slices.ContainsFunc(s.client.w.stores[part].losses, func(clock ID) bool { return clock.Less(s.start[part]) })
+}
+
+// arrive: the stream is complete up to at.
+func (s *modelSession) arrive(at []ID) {
+	w, c := s.client.w, s.client
+	for _, gap := range s.open {
+		gap.until = at[partitionOf(gap.topic, len(at))]
+		s.told = append(s.told, gap)
+		s.checkGap(gap)
+	}
+	s.open = nil
+	rises := false
+	for part, id := range at {
+		if id.IsZero() {
+			continue
+		}
+		if id.Less(s.pos[part]) {
+			w.fail("%s: ids fall from %s to %s", c.name, s.pos[part], id)
+		}
+		rises = rises || s.pos[part].Less(id)
+		for _, e := range w.stores[part].events {
+			if s.pos[part].Less(e.id) && !id.Less(e.id) && slices.Contains(c.topics, e.topic) && !s.hasOrMayMiss(e) {
+				w.fail("%s is at %s and has not got %s", c.name, id, e)
+			}
+		}
+		s.pos[part] = id
+	}
+	if !rises {
+		w.fail("%s: the id %v does not rise", c.name, at)
+	}
+}
+
+func (s *modelSession) hasOrMayMiss(e *modelEvent) bool {
+	w, store := s.client.w, s.client.w.stores[e.part]
+	switch {
+	case s.got[e] || e.lost || e.doubtful:
+		return true // the two last are debts
+	case slices.ContainsFunc(s.told, func(g modelGap) bool { return g.topic == e.topic && g.after.Less(e.id) && !g.until.Less(e.id) }):
+		return true
+	case w.dropped[s.hub][e]:
+		return true // a debt as well
+	case store.kept(e):
+		return false
+	case (s.all[e.part] || (s.timed && !store.births[len(store.births)-1].Less(e.id))) &&
+		!slices.ContainsFunc(store.events, func(o *modelEvent) bool { return o.topic == e.topic && s.got[o] && o.id.Less(e.id) }):
+		return true // it asked for what there is; what had gone before its first event of the topic it did not ask for
+	}
+	// The gap stands where the last event is missing, and may so come later; but before the topic's next event.
+	s.client.owe(modelDebt{event: e, inOrder: true})
+	return true
+}
+
+// checkGap: a gap is told only where there may be one.
+func (s *modelSession) checkGap(g modelGap) {
+	w, part := s.client.w, partitionOf(g.topic, len(s.client.w.stores))
+	store := w.stores[part]
+	for _, e := range store.events {
+		// What is missing may be beyond the gap's id: then it proves that nothing is known of what is before.
+		if e.topic == g.topic && !s.got[e] && g.after.Less(e.id) && (!store.kept(e) || w.dropped[s.hub][e]) {
+			return
+		}
+	}
+	old := ID{MS: uint64(time.Now().Add(store.skew).UnixMilli())}.Minus(w.opts.retention())
+	switch {
+	case len(store.births) > max(s.births[part], 1): // the broker has told of a loss since
+	case s.all[part]: // it asked for what there is
+		w.fail("%s asked for what there is, and was told the gap %+v", s.client.name, g)
+	case g.after.IsZero() && s.start[part].IsZero(): // its cursor was unreadable, or is unknown
+	case slices.ContainsFunc(store.births, func(born ID) bool { return g.after.Less(born) }):
+	case g.after.Less(old):
+	default:
+		w.fail("%s was told a false gap: %+v", s.client.name, g)
+	}
+}
+
+// checkStopped: 204 is for who has everything of closed topics.
+func (s *modelSession) checkStopped() {
+	for _, topic := range s.client.topics {
+		store := s.client.w.stores[partitionOf(topic, len(s.client.w.stores))]
+		if store.topic(topic).closed.IsZero() && len(store.losses) == 0 {
+			s.client.w.fail("%s was told to stop, and topic %s is not closed", s.client.name, topic)
+		}
+	}
+}
+
+// checkClosed: a stream ends as closed when it has all its topics' close events.
+func (s *modelSession) checkClosed() {
+	w := s.client.w
+	for _, topic := range s.client.topics {
+		part := partitionOf(topic, len(w.stores))
+		if !slices.ContainsFunc(w.stores[part].events, func(e *modelEvent) bool {
+			return e.topic == topic && e.close && (!s.pos[part].Less(e.id) || !w.stores[part].kept(e))
+		}) {
+			w.fail("%s ended as closed, and topic %s has no close event up to %s", s.client.name, topic, s.pos[part])
+		}
+	}
+}
+
+func (e *modelEvent) String() string {
+	flags := ""
+	for flag, set := range map[string]bool{"close": e.close, "lost": e.lost, "doubtful": e.doubtful} {
+		if set {
+			flags += " " + flag
+		}
+	}
+	return "#" + strconv.Itoa(e.n) + " " + strings.TrimSpace(e.topic+" "+e.id.String()+flags)
+}

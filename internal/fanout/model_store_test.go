@@ -1,0 +1,233 @@
+package fanout
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"sse-gateway/internal/sse"
+)
+
+// A modelStore is one partition of the model's broker: what Redis does in its scripts, as simply as it can be said. Only the
+// driver touches it.
+type modelStore struct {
+	w      *modelWorld
+	part   int
+	data   modelData
+	before []modelData // as it was before each of the last publishes
+	skew   time.Duration
+	feeds  []*modelFeed
+
+	// What the oracle knows of the store.
+	events []*modelEvent // every event ever given out
+	births []ID
+	lossy  bool // events have been lost since the last birth
+	losses []ID // the clock after each loss
+}
+
+// modelData is what a store loses when it rewinds.
+type modelData struct {
+	clock, born ID
+	topics      map[string]modelTopic
+	keys        map[string]modelKey
+	events      int // len(modelStore.events) at the time
+}
+
+type modelTopic struct {
+	entries []Entry
+	last    ID
+	closed  ID
+	touched time.Time
+}
+
+type modelKey struct {
+	id     ID
+	lapses time.Time
+}
+
+// modelEvent is one event that the broker gave an id.
+type modelEvent struct {
+	n     int // in the order of publishing, over all partitions
+	part  int
+	topic string
+	id    ID
+	close bool
+	// lost: the broker has lost it. doubtful: it came after a loss that no birth had told of yet.
+	// gone: it had been trimmed when the broker went back to a time before that.
+	lost, doubtful, gone bool
+}
+
+func newModelData() modelData {
+	return modelData{topics: make(map[string]modelTopic), keys: make(map[string]modelKey)}
+}
+
+func (d modelData) clone() modelData {
+	d.topics, d.keys = maps.Clone(d.topics), maps.Clone(d.keys)
+	for name, t := range d.topics {
+		t.entries = slices.Clip(t.entries)
+		d.topics[name] = t
+	}
+	return d
+}
+
+func (s *modelStore) nextID(floor ID) ID {
+	id := maxID(ID{MS: uint64(time.Now().Add(s.skew).UnixMilli())}, s.data.clock.next())
+	if !floor.Less(id) {
+		id = floor.next()
+	}
+	s.data.clock = id
+	return id
+}
+
+// topic is a topic as it is now, after what has expired.
+func (s *modelStore) topic(name string) modelTopic {
+	t, now := s.data.topics[name], time.Now()
+	if !now.Before(t.touched.Add(s.w.opts.HistoryTTL)) {
+		t.entries = nil
+	}
+	if !now.Before(t.touched.Add(closeTTL(s.w.opts.HistoryTTL))) {
+		t.closed = ID{}
+	}
+	if !now.Before(t.touched.Add(s.w.opts.retention() * 5 / 4)) {
+		t.last = ID{}
+	}
+	return t
+}
+
+func (s *modelStore) birth(floor ID) {
+	if len(s.births) > 0 && !s.lossy && !s.data.clock.Less(floor) {
+		s.w.fail("a birth after %s, and nothing was lost since the last", s.data.clock)
+	}
+	s.data.born = s.nextID(floor)
+	s.w.log("birth of partition %d at %s", s.part, s.data.born)
+	s.births, s.lossy = append(s.births, s.data.born), false
+	s.broadcast(Message{Kind: MessageBirth, Mark: Mark{Born: s.data.born}})
+}
+
+func (s *modelStore) broadcast(m Message) {
+	for _, f := range s.feeds {
+		f.send(m)
+	}
+}
+
+// publish is luaPublish.
+func (s *modelStore) publish(op *Op) Result {
+	t, now := s.topic(op.Topic), time.Now()
+	if !t.closed.IsZero() {
+		if op.Close {
+			return Result{ID: t.closed}
+		}
+		return Result{Err: ErrTopicClosed}
+	}
+	if known, ok := s.data.keys[op.Key]; ok && op.Key != "" && now.Before(known.lapses) {
+		return Result{ID: known.id}
+	}
+	s.data.events = len(s.events)
+	s.before = append(s.before, s.data.clone())
+	if len(s.before) > 8 {
+		s.before = s.before[1:]
+	}
+	floor := maxID(op.Floor, t.last)
+	if (t.last.IsZero() && s.data.born.IsZero()) || s.data.clock.Less(op.Floor) {
+		s.birth(floor)
+	}
+	id := s.nextID(floor)
+	prev := t.last
+	if prev.IsZero() {
+		prev = maxID(s.data.born, id.Minus(s.w.opts.retention()))
+	}
+	entry := Entry{ID: id, Prev: prev, Close: op.Close, Frame: sse.NewFrame(op.Block, id.String())}
+	if s.w.history > 0 {
+		t.entries = append(slices.Clip(t.entries), entry)
+		t.entries = t.entries[max(len(t.entries)-s.w.history, 0):]
+	}
+	t.last, t.touched, t.closed = id, now, ID{}
+	if op.Close {
+		t.closed = id
+	}
+	if op.Key != "" {
+		s.data.keys[op.Key] = modelKey{id: id, lapses: now.Add(keyTTL)}
+	}
+	s.data.topics[op.Topic] = t
+	s.w.published(s, &modelEvent{n: numberOf(entry.Frame), part: s.part, topic: op.Topic, id: id, close: op.Close, doubtful: s.lossy})
+	for _, f := range s.feeds {
+		if f.topics[op.Topic] {
+			f.send(Message{Kind: MessageEvent, Topic: op.Topic, Entry: entry})
+		}
+	}
+	return Result{ID: id}
+}
+
+// mark is luaMark.
+func (s *modelStore) mark(replica string, seq uint64, floor, rebirth ID) {
+	d := &s.data
+	if d.clock.IsZero() || d.born.IsZero() || d.clock.Less(floor) || (!rebirth.IsZero() && !rebirth.Less(d.born)) {
+		s.birth(floor)
+	}
+	if now := (ID{MS: uint64(time.Now().Add(s.skew).UnixMilli())}); d.clock.Less(now.Minus(s.w.opts.retention() / 8)) {
+		s.nextID(floor) // a quiet partition's clock goes on, so that nobody's position grows older than last ids are kept
+	}
+	for _, f := range s.feeds {
+		if f.replica == replica {
+			f.send(Message{Kind: MessageMark, Mark: Mark{Seq: seq, Head: d.clock, Born: d.born}})
+		}
+	}
+}
+
+// readEntries is what a Read asks of a topic's stream, without its ends.
+func (s *modelStore) readEntries(r *Read, tail *Tail) {
+	for _, e := range s.topic(r.Topic).entries {
+		if !r.After.Less(e.ID) || (!r.Before.IsZero() && r.Before.Less(e.ID)) {
+			continue
+		}
+		if tail.Entries = append(tail.Entries, e); len(tail.Entries) > r.Limit {
+			if r.Before.IsZero() {
+				tail.Entries = tail.Entries[:r.Limit]
+				return
+			}
+			tail.Entries = tail.Entries[1:]
+		}
+	}
+}
+
+func (s *modelStore) readBeyond(r *Read, tail *Tail) {
+	for _, e := range s.topic(r.Topic).entries {
+		if r.Before.Less(e.ID) {
+			tail.Beyond = &e
+			return
+		}
+	}
+}
+
+// rewind takes back the last n publishes and all that came after the first of them; lose takes back everything.
+func (s *modelStore) rewind(n int) {
+	if n = min(n, len(s.before)); n == 0 {
+		return
+	}
+	s.restore(s.before[len(s.before)-n].clone())
+	s.before = s.before[:len(s.before)-n]
+}
+
+func (s *modelStore) lose() {
+	s.restore(newModelData())
+	s.before = nil
+}
+
+func (s *modelStore) restore(d modelData) {
+	for _, e := range s.events {
+		e.gone = e.gone || !s.kept(e)
+	}
+	s.data, s.lossy = d, true
+	s.losses = append(s.losses, d.clock)
+	for _, e := range s.events[d.events:] {
+		if !e.lost {
+			e.lost = true
+			s.w.lost(e)
+		}
+	}
+}
+
+// kept tells whether the history still has an event.
+func (s *modelStore) kept(e *modelEvent) bool {
+	return !e.lost && !e.gone && slices.ContainsFunc(s.topic(e.topic).entries, func(k Entry) bool { return k.ID == e.id })
+}
