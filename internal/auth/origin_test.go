@@ -14,11 +14,16 @@ func TestForeignOrigin(t *testing.T) {
 		origins []string
 		host    string
 		site    string // Sec-Fetch-Site
+		mode    string // Sec-Fetch-Mode
 		tls     bool
 		want    bool
 	}{
 		{name: "no origin", host: "gw.example.com"},
 		{name: "no origin, cross-site", host: "gw.example.com", site: "cross-site"},
+		{name: "no origin, a link from another site", host: "gw.example.com", site: "cross-site", mode: "navigate"},
+		{name: "no origin, an image on another site", host: "gw.example.com", site: "cross-site", mode: "no-cors", want: true},
+		{name: "no origin, a script on a sibling", host: "gw.example.com", site: "same-site", mode: "no-cors", want: true},
+		{name: "no origin, an image of our own", host: "gw.example.com", site: "same-origin", mode: "no-cors"},
 		{name: "same host", origins: []string{"http://gw.example.com"}, host: "gw.example.com"},
 		{name: "same host, TLS ended by a proxy", origins: []string{"https://gw.example.com"}, host: "gw.example.com"},
 		{name: "same host and port", origins: []string{"http://localhost:8000"}, host: "localhost:8000"},
@@ -50,6 +55,9 @@ func TestForeignOrigin(t *testing.T) {
 			}
 			if tt.site != "" {
 				r.Header.Set("Sec-Fetch-Site", tt.site)
+			}
+			if tt.mode != "" {
+				r.Header.Set("Sec-Fetch-Mode", tt.mode)
 			}
 			if tt.tls {
 				r.TLS = &tls.ConnectionState{}
