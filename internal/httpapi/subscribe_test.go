@@ -241,6 +241,19 @@ func TestCutUser_EndsTheUsersStreams(t *testing.T) {
 	})
 }
 
+// The allow-list of users must not keep anybody's streams from being ended.
+func TestCutUser_ReachesSubjectsThatAreNotListed(t *testing.T) {
+	g := newTestGateway(t, newTestJWT(t), Options{Users: []string{"jack"}})
+	eve, _ := g.subscribe("topics=robot&access_token=" + mint(t, auth.Grant{Subject: "eve", Subscribe: []string{"*"}}))
+	got := g.do(http.MethodDelete, "/users/eve/streams", "", bearer(t, auth.Grant{Subject: "boss", Admin: true})...)
+	if got.status != http.StatusNoContent {
+		t.Fatalf("got %d %s", got.status, got.body)
+	}
+	if event, err := eve.Next(); err == nil {
+		t.Errorf("eve got %+v", event)
+	}
+}
+
 // A client that has gone leaves nothing behind.
 func TestSubscribe_NoticesThatTheClientHasGone(t *testing.T) {
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
