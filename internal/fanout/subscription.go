@@ -153,6 +153,7 @@ func (p *partition) join(ctx context.Context, pt *part) error {
 // locate finds the position at which every part starts.
 func (s *Subscription) locate(ctx context.Context) error {
 	c, err := s.cursor()
+	s.start.cursor = "" // a part of the request's header, which would stay with it
 	for _, pt := range s.parts {
 		switch {
 		case s.start.kind == startCursor && err != nil:
