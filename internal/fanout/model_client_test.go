@@ -61,7 +61,8 @@ type modelSession struct {
 	start  []ID // where it began, by partition
 	pos    []ID // the last position that it was told, by partition
 	got    map[*modelEvent]bool
-	told   []modelGap
+	told   []bool // by partition: the id of ready tells it where it starts
+	gaps   []modelGap
 	open   []modelGap // gaps that came without an id; the next id is theirs
 	births []int      // how many the stores had seen when it began
 

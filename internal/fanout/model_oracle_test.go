@@ -18,6 +18,7 @@ import (
 func (s *modelSession) begin(start Start) {
 	w := s.client.w
 	s.start, s.all = make([]ID, len(w.stores)), make([]bool, len(w.stores))
+	s.told = slices.Repeat([]bool{start.kind != startCursor}, len(w.stores))
 	for _, store := range w.stores {
 		s.births = append(s.births, len(store.births))
 	}
@@ -42,7 +43,7 @@ func (s *modelSession) begin(start Start) {
 			if s.start[part] = id; id.IsZero() {
 				s.start[part] = oldest
 			}
-			s.all[part] = s.start[part].isBeginning()
+			s.all[part], s.told[part] = s.start[part].isBeginning(), id.IsZero()
 		}
 	}
 	s.pos = slices.Clone(s.start)
@@ -121,9 +122,10 @@ func (s *modelSession) takeReady(at []ID) {
 		s.client.w.fail("%s got ready twice", s.client.name)
 	}
 	s.ready = true
-	if at != nil && s.cursor == "" && !s.all[0] && !s.timed {
-		copy(s.start, at)
-		s.pos = slices.Clone(s.start)
+	for part, id := range at {
+		if s.told[part] && !s.all[part] && !id.IsZero() {
+			s.start[part], s.pos[part] = id, id
+		}
 	}
 }
 
@@ -173,7 +175,7 @@ func (s *modelSession) arrive(at []ID) {
 	w, c := s.client.w, s.client
 	for _, gap := range s.open {
 		gap.until = at[partitionOf(gap.topic, len(at))]
-		s.told = append(s.told, gap)
+		s.gaps = append(s.gaps, gap)
 		s.checkGap(gap)
 	}
 	s.open = nil
@@ -203,7 +205,7 @@ func (s *modelSession) hasOrMayMiss(e *modelEvent) bool {
 	switch {
 	case s.got[e] || e.lost || e.doubtful:
 		return true // the two last are debts
-	case slices.ContainsFunc(s.told, func(g modelGap) bool { return g.topic == e.topic && g.after.Less(e.id) && !g.until.Less(e.id) }):
+	case slices.ContainsFunc(s.gaps, func(g modelGap) bool { return g.topic == e.topic && g.after.Less(e.id) && !g.until.Less(e.id) }):
 		return true
 	case w.dropped[s.hub][e]:
 		return true // a debt as well
@@ -224,17 +226,17 @@ func (s *modelSession) checkGap(g modelGap) {
 	store := w.stores[part]
 	for _, e := range store.events {
 		// What is missing may be beyond the gap's id: then it proves that nothing is known of what is before.
-		if e.topic == g.topic && !s.got[e] && g.after.Less(e.id) && (!store.kept(e) || w.dropped[s.hub][e]) {
+		if e.topic == g.topic && g.after.Less(e.id) && (w.dropped[s.hub][e] || (!s.got[e] && !store.kept(e))) {
 			return
 		}
 	}
 	old := ID{MS: uint64(time.Now().Add(store.skew).UnixMilli())}.Minus(w.opts.retention())
 	switch {
 	case len(store.births) > max(s.births[part], 1): // the broker has told of a loss since
+	case !g.after.isBeginning() && slices.ContainsFunc(store.births, func(born ID) bool { return !born.Less(g.after) }):
 	case s.all[part]: // it asked for what there is
 		w.fail("%s asked for what there is, and was told the gap %+v", s.client.name, g)
-	case g.after.IsZero() && s.start[part].IsZero(): // its cursor was unreadable, or is unknown
-	case slices.ContainsFunc(store.births, func(born ID) bool { return g.after.Less(born) }):
+	case g.after.isBeginning() && s.start[part].IsZero(): // its cursor was unreadable, or is unknown
 	case g.after.Less(old):
 	default:
 		w.fail("%s was told a false gap: %+v", s.client.name, g)

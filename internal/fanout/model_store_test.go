@@ -21,7 +21,8 @@ type modelStore struct {
 	// What the oracle knows of the store.
 	events []*modelEvent // every event ever given out
 	births []ID
-	lossy  bool // events have been lost since the last birth
+	lossy  bool // events have been lost that the last birth does not tell of
+	top    ID   // the largest id that was lost
 	losses []ID // the clock after each loss
 }
 
@@ -100,7 +101,8 @@ func (s *modelStore) birth(floor ID) {
 	}
 	s.data.born = s.nextID(floor)
 	s.w.log("birth of partition %d at %s", s.part, s.data.born)
-	s.births, s.lossy = append(s.births, s.data.born), false
+	// A birth at or below an id that was lost leaves the same ids to be given out twice.
+	s.births, s.lossy = append(s.births, s.data.born), s.lossy && !s.top.Less(s.data.born)
 	s.broadcast(Message{Kind: MessageBirth, Mark: Mark{Born: s.data.born}})
 }
 
@@ -221,7 +223,7 @@ func (s *modelStore) restore(d modelData) {
 	s.losses = append(s.losses, d.clock)
 	for _, e := range s.events[d.events:] {
 		if !e.lost {
-			e.lost = true
+			e.lost, s.top = true, maxID(s.top, e.id)
 			s.w.lost(e)
 		}
 	}
