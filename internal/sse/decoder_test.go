@@ -5,10 +5,11 @@ import (
 	"errors"
 	"io"
 	"reflect"
-	"sse-gateway/internal/sse"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"sse-gateway/internal/sse"
 )
 
 func decodeAll(t testing.TB, r io.Reader, comments bool) []sse.Event {

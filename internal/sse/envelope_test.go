@@ -2,9 +2,10 @@ package sse_test
 
 import (
 	"encoding/json"
-	"sse-gateway/internal/sse"
 	"strings"
 	"testing"
+
+	"sse-gateway/internal/sse"
 )
 
 func TestEnvelope_LeavesDataUnaltered(t *testing.T) {

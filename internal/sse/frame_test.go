@@ -1,10 +1,11 @@
 package sse_test
 
 import (
-	"sse-gateway/internal/sse"
 	"strings"
 	"sync"
 	"testing"
+
+	"sse-gateway/internal/sse"
 )
 
 func TestAppendBlock_IsTheStandardsFormat(t *testing.T) {
