@@ -46,6 +46,11 @@ func TestExpiry_EndsShortlyBeforeAndTellsAhead(t *testing.T) {
 			}
 		}
 	}
+	for _, late := range []time.Duration{0, time.Nanosecond, time.Second} {
+		if p := expiry(now.Add(-late), now); p.Expiry.After(now) {
+			t.Errorf("a token that expired %s ago ends %s later", late, p.Expiry.Sub(now))
+		}
+	}
 	if p := expiry(time.Time{}, now); !p.Expiry.IsZero() || p.Notice != nil {
 		t.Errorf("without exp: %+v", p)
 	}

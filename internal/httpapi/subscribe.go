@@ -256,7 +256,7 @@ func expiry(exp, now time.Time) stream.Params {
 		return stream.Params{}
 	}
 	left := exp.Sub(now)
-	ahead := min(endAhead, left/4)
+	ahead := max(0, min(endAhead, left/4)) // it may have expired since it was looked at
 	end := exp.Add(-ahead/2 - rand.N(ahead/2+1))
 	data, _ := json.Marshal(struct { // a string always marshals
 		Expires string `json:"expires"`
