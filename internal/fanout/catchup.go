@@ -193,6 +193,7 @@ func (p *partition) birthLocked(born ID) {
 				pt.pushAllGaps(at, p.sureLocked(pt.pos))
 				pt.finishLocked()
 			}
+			pt.crossed = pt.crossed || (!pt.live && !pt.pos.Less(born))
 		}
 	}
 	for _, t := range p.topics {

@@ -62,6 +62,7 @@ type modelSession struct {
 	pos    []ID // the last position that it was told, by partition
 	got    map[*modelEvent]bool
 	told   []bool // by partition: the id of ready tells it where it starts
+	moved  []bool // by partition: it has been told a position beyond its start
 	gaps   []modelGap
 	open   []modelGap // gaps that came without an id; the next id is theirs
 	births []int      // how many the stores had seen when it began

@@ -46,7 +46,7 @@ func (w *modelWorld) owe(e *modelEvent) {
 func (c *modelClient) hasBegunBefore(e *modelEvent) bool {
 	s := c.session
 	switch {
-	case s != nil && s.ready && (s.pos[e.part] != s.start[e.part] || (!s.all[e.part] && !s.timed)):
+	case s != nil && s.ready && (s.moved[e.part] || (!s.all[e.part] && !s.timed)):
 		return e.doubtful || s.pos[e.part].Less(e.id)
 	case c.lastID == "" || s != nil:
 		return false

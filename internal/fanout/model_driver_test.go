@@ -56,7 +56,7 @@ func (w *modelWorld) pending() []func() {
 				f.execute()
 			})
 		}
-		if len(f.flight) > 0 {
+		if len(f.flight) > 0 && len(f.out) == 0 {
 			choices = append(choices, func() { w.deliver(f, 1+w.rng.IntN(len(f.flight))) })
 		}
 	}
@@ -126,7 +126,7 @@ func (w *modelWorld) calm() {
 				f.execute()
 				busy = true
 			}
-			if len(f.flight) > 0 && !f.isClosed() {
+			if len(f.flight) > 0 && len(f.out) == 0 && !f.isClosed() {
 				w.deliver(f, len(f.flight))
 				busy = true
 				w.wait()

@@ -23,6 +23,9 @@ type modelStore struct {
 	births []ID
 	lossy  bool // events have been lost that the last birth does not tell of
 	top    ID   // the largest id that was lost
+	// twice: ids may have been given out twice, since whoever noticed a loss did not know the largest id lost. A client that
+	// then goes to a replica that did not see the loss either may not be told.
+	twice  bool
 	losses []ID // the clock after each loss
 }
 
@@ -102,6 +105,7 @@ func (s *modelStore) birth(floor ID) {
 	s.data.born = s.nextID(floor)
 	s.w.log("birth of partition %d at %s", s.part, s.data.born)
 	// A birth at or below an id that was lost leaves the same ids to be given out twice.
+	s.twice = s.twice || (!s.top.IsZero() && !s.top.Less(s.data.born))
 	s.births, s.lossy = append(s.births, s.data.born), s.lossy && !s.top.Less(s.data.born)
 	s.broadcast(Message{Kind: MessageBirth, Mark: Mark{Born: s.data.born}})
 }

@@ -121,6 +121,10 @@ func (p *partition) step(pt *part) (step, []*topic) {
 	if pt.left {
 		return stepLeft, nil
 	}
+	if pt.crossed {
+		pt.crossed = false
+		pt.pushAllGaps(p.watermark, p.sureLocked(pt.pos))
+	}
 	if pt.pos.Less(p.born) {
 		return stepDeep, nil
 	}

@@ -49,6 +49,8 @@ type part struct {
 	live    bool // dispatched events are pushed as they come
 	lost    bool // the start could not be read or is unknown to the broker: everything before pos may be missing
 	left    bool
+	// crossed: the broker was born again below pos, which is of before the loss. The stream is to be told.
+	crossed bool
 	// finished: every public topic of the part is closed, and the stream has all their events.
 	finished bool
 }
