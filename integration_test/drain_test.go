@@ -25,14 +25,14 @@ func TestDrain_EndsEveryStreamInItsTimeAndLosesNothing(t *testing.T) {
 		for _, subscriber := range subscribers {
 			subscriber.WaitReady(t)
 		}
+		later := lab.Listen(t, gateway.URL, "later")
 		var published []string
 		for n := range 20 {
 			published = append(published, lab.Publish(t, gateway.URL, "t", n))
 		}
-		// Once one stream has an event, it is queued for all.
-		subscribers[0].WaitFor(t, wait, "the last event", func(state lab.State) bool {
-			return state.LastID == published[len(published)-1]
-		})
+		// Events are queued one after the other: once a later one has arrived, these are queued for all.
+		lab.Publish(t, gateway.URL, "later", 0)
+		later.WaitFired(t, 1)
 		begun := time.Now()
 		gateway.Terminate(t)
 		lab.Eventually(t, time.Second, func() error {
