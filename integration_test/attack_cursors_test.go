@@ -131,3 +131,16 @@ func TestAttack_ForgedIDsInQueries(t *testing.T) {
 		}
 	})
 }
+// A stream from a time to come is one from now: it misses nothing that is published meanwhile.
+func TestAttack_ATimeToCome(t *testing.T) {
+	overBothBrokers(t, func(t *testing.T, broker string) {
+		s := attackable(t, 1, nil, broker)
+		for _, since := range []string{"2999-01-01T00:00:00Z", "9999-12-31T23:59:59Z"} {
+			subscriber := lab.Subscribe(t, lab.SubscribeOptions{Bases: s.URLs(), Topics: []string{since}, Since: since})
+			subscriber.WaitReady(t)
+			lab.Publish(t, s.Replicas[0].URL, since, "now")
+			subscriber.WaitFired(t, 1)
+		}
+		s.unharmed(t)
+	})
+}
