@@ -131,6 +131,7 @@ func TestAttack_ForgedIDsInQueries(t *testing.T) {
 		}
 	})
 }
+
 // A stream from a time to come is one from now: it misses nothing that is published meanwhile.
 func TestAttack_ATimeToCome(t *testing.T) {
 	overBothBrokers(t, func(t *testing.T, broker string) {
