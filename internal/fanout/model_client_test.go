@@ -34,6 +34,8 @@ type modelDebt struct {
 	// inOrder: the gap has to come before the topic's next event.
 	inOrder bool
 	births  int // how many the event's store had seen
+	// witnesses are the replicas' topics that had dispatched the event, or a later one, when it was lost.
+	witnesses []*topic
 }
 
 func (c *modelClient) owe(d modelDebt) {
@@ -47,6 +49,7 @@ func (c *modelClient) owe(d modelDebt) {
 type modelSession struct {
 	client  *modelClient
 	hub     int
+	on      *Hub
 	request JoinRequest
 	cursor  string
 	sink    *modelSink
@@ -86,7 +89,7 @@ func (c *modelClient) connect(hub int) {
 		panic(err)
 	}
 	s := &modelSession{
-		client: c, hub: hub, cursor: c.lastID, leave: cancel, over: make(chan struct{}), got: make(map[*modelEvent]bool),
+		client: c, hub: hub, on: c.w.hubs[hub], cursor: c.lastID, leave: cancel, over: make(chan struct{}), got: make(map[*modelEvent]bool),
 		request: JoinRequest{Topics: c.topics, Owner: c.name, Start: start, Raw: c.raw},
 		sink:    &modelSink{limit: c.w.opts.QueueEvents},
 	}
@@ -101,7 +104,7 @@ func (s *modelSession) run(ctx context.Context) {
 	defer close(s.over)
 	defer s.sink.End("over")
 	gate := func(what string) { _ = s.client.w.gate.do(context.Background(), s.client.name+" "+what) }
-	sub, err := s.client.w.hubs[s.hub].Join(ctx, s.request)
+	sub, err := s.on.Join(ctx, s.request)
 	if err != nil {
 		return
 	}

@@ -10,14 +10,31 @@ func (w *modelWorld) published(s *modelStore, e *modelEvent) {
 	}
 	w.log("published %s", e)
 	if e.doubtful {
-		w.owe(e)
+		w.owe(e, nil)
 	}
 }
 
 // lost notes an event that the broker has lost. If somebody notices, everybody is told.
 func (w *modelWorld) lost(e *modelEvent) {
 	w.log("lost %s", e)
-	w.owe(e)
+	var witnesses []*topic
+	for _, h := range w.hubs {
+		if t := h.partitions[e.part].topics[e.topic]; t != nil && t.open && t.exact && !t.chain.Less(e.id) {
+			witnesses = append(witnesses, t)
+		}
+	}
+	w.owe(e, witnesses)
+}
+
+// unknowable tells whether nobody can have known that the debt's event was lost, or to whom to tell it.
+func (w *modelWorld) unknowable(d modelDebt) bool {
+	store := w.stores[d.event.part]
+	if store.twice || !d.event.lost || len(store.births) > d.births {
+		return store.twice
+	}
+	return !slices.ContainsFunc(d.witnesses, func(t *topic) bool {
+		return slices.ContainsFunc(w.hubs, func(h *Hub) bool { return h.partitions[d.event.part].topics[t.name] == t })
+	})
 }
 
 // checkEvidence: no replica has dispatched an event that the broker has lost, and keeps quiet about it.
@@ -34,10 +51,10 @@ func (w *modelWorld) checkEvidence() {
 }
 
 // owe notes what clients have to be told of, or to get: those that follow the topic and have not got the event.
-func (w *modelWorld) owe(e *modelEvent) {
+func (w *modelWorld) owe(e *modelEvent, witnesses []*topic) {
 	for _, c := range w.clients {
 		if !c.got[e] && slices.Contains(c.topics, e.topic) && c.hasBegunBefore(e) {
-			c.owe(modelDebt{event: e})
+			c.owe(modelDebt{event: e, witnesses: witnesses})
 		}
 	}
 }

@@ -185,6 +185,8 @@ type modelCommand struct {
 	subscribe bool
 }
 
+func (f *modelFeed) hub() int { return int(f.replica[0] - 'A') }
+
 func (f *modelFeed) send(m Message) {
 	if !f.deaf && !f.isClosed() {
 		f.flight = append(f.flight, m)

@@ -47,6 +47,8 @@ func (s *modelSession) begin(start Start) {
 			s.all[part], s.told[part] = s.start[part].isBeginning(), id.IsZero()
 		}
 	}
+	// Who comes back to begin with what there is, having taken over no position, asks for nothing that was before.
+	s.client.owed = slices.DeleteFunc(s.client.owed, func(d modelDebt) bool { return s.all[d.event.part] })
 	if s.pos = slices.Clone(s.start); s.timed {
 		clear(s.pos) // it may begin earlier: at the clock
 	}

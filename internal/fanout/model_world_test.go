@@ -24,6 +24,7 @@ func (w *modelWorld) act() {
 		{4, w.trim},
 		{1, w.expire},
 		{3, w.kill},
+		{1, w.replace},
 		{1, w.deafen},
 		{1, w.skew},
 		{1, w.closeTopic},
@@ -154,6 +155,24 @@ func (w *modelWorld) kill() {
 	}
 }
 
+// replace is the death of a replica, and a new one in its place that knows nothing.
+func (w *modelWorld) replace() {
+	hub := w.rng.IntN(len(w.hubs))
+	w.log("replica %s dies", w.hubs[hub].broker.Replica())
+	for _, c := range w.clients {
+		if c.session != nil && c.session.hub == hub {
+			c.session.drop()
+		}
+	}
+	go func(h *Hub) { _ = h.Close() }(w.hubs[hub])
+	for _, f := range w.feeds() {
+		if f.hub() == hub {
+			f.kill()
+		}
+	}
+	w.hubs[hub], w.dropped[hub] = w.newHub(hub), make(map[*modelEvent]bool)
+}
+
 func (w *modelWorld) deafen() {
 	if f := w.someFeed(); f != nil {
 		w.log("a connection of %s/%d goes deaf", f.replica, f.part)
@@ -174,7 +193,7 @@ func (w *modelWorld) hole() {
 	}
 	f.flight = slices.Delete(f.flight, at, at+1)
 	w.log("%s/%d never gets %s", f.replica, f.part, describe(m))
-	hub := int(f.replica[0] - 'A')
+	hub := f.hub()
 	for _, e := range w.stores[f.part].events {
 		if m.Kind != MessageEvent || e.id != m.Entry.ID || e.topic != m.Topic {
 			continue
