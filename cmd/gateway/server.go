@@ -30,7 +30,9 @@ type server struct {
 
 // newServer listens on addr, which the variable name has set.
 func newServer(ctx context.Context, name, addr string, cfg config, log *slog.Logger) (*server, error) {
-	var config net.ListenConfig
+	// Peers that are gone are found without TCP's keep-alives, whose options cost each connection three system calls:
+	// every read and write here has its time, and streams have their heartbeats.
+	config := net.ListenConfig{KeepAlive: -1}
 	listener, err := config.Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s is in use by another process: stop it, or set %s to another address", addr, name)

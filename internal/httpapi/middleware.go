@@ -165,9 +165,9 @@ func (a *API) timed(next http.Handler) http.Handler {
 		now := time.Now()
 		_ = control.SetWriteDeadline(now.Add(answerTime)) // a writer without deadlines is a test's
 		if r.Body != nil && r.Body != http.NoBody {
-			body := &pacedBody{ReadCloser: r.Body, control: control, deadline: now.Add(a.grace)}
-			_ = control.SetReadDeadline(body.deadline)
-			r.Body = body
+			due := now.Add(a.grace)
+			_ = control.SetReadDeadline(due)
+			r.Body = &pacedBody{ReadCloser: r.Body, control: control, due: due}
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -182,17 +182,18 @@ func untimed(w http.ResponseWriter) {
 // A pacedBody cuts off a body that trickles in: its deadline moves only with what has come.
 type pacedBody struct {
 	io.ReadCloser
-	control  *http.ResponseController
-	deadline time.Time
+	control *http.ResponseController
+	due     time.Time
 }
 
 func (b *pacedBody) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(b.deadline)
 	n, err := b.ReadCloser.Read(p)
-	b.deadline = b.deadline.Add(time.Duration(n) * time.Second / bodyRate)
 	if errors.Is(err, io.EOF) {
 		// From here on net/http reads to notice that the client has gone; it must not time out.
 		_ = b.control.SetReadDeadline(time.Time{})
+		return n, err
 	}
+	b.due = b.due.Add(time.Duration(n) * time.Second / bodyRate)
+	_ = b.control.SetReadDeadline(b.due)
 	return n, err
 }
