@@ -158,6 +158,8 @@ func (s *Streams) Drain(ctx context.Context, over time.Duration) {
 			pause.Reset(wait)
 			select {
 			case <-pause.C:
+			case <-empty: // the rest has left by itself
+				return
 			case <-ctx.Done():
 				return
 			}

@@ -257,3 +257,22 @@ func TestStreams_DrainGivesUpWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+func TestStreams_DrainEndsWithTheLastStream(t *testing.T) {
+	inBubble(t, defaults(), func(t *testing.T, b *bubble) {
+		var left []bubbled
+		for range 10 {
+			left = append(left, b.open(t, Params{}))
+		}
+		time.AfterFunc(time.Second, func() {
+			for _, st := range left {
+				st.End(ReasonClient)
+			}
+		})
+		start := time.Now()
+		b.Drain(context.Background(), time.Hour)
+		if got := time.Since(start); got != time.Second {
+			t.Errorf("returned after %v, want it as soon as no stream is left", got)
+		}
+	})
+}
