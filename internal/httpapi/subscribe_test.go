@@ -268,6 +268,7 @@ func TestSubscribe_NoticesThatTheClientHasGone(t *testing.T) {
 			waitFor(t, "the topic has no subscriber", func() bool {
 				return strings.Contains(g.do(http.MethodGet, "/topics/robot", "").body, `"subscribers":0`)
 			})
+			waitFor(t, "the request is logged", func() bool { return strings.Contains(g.log.String(), "path=/subscribe status=200") })
 		})
 	}
 }
