@@ -204,8 +204,9 @@ func stalledSubscribers(t *testing.T, r *rig, _ time.Duration) {
 	}
 }
 
-// pace is how long and how hard a fault suite works.
+// pace is how long and how hard a fault suite works, over which path of the streams.
 type pace struct {
+	engine               string
 	before, fault, after time.Duration
 	load                 lab.LoadOptions
 }
@@ -215,7 +216,7 @@ func (f fault) breakIt(t *testing.T, p pace) lab.Verdict {
 	t.Helper()
 	r := &rig{redis: lab.StartRedis(t, append(durable(), f.redis...)...)}
 	r.link = lab.StartLink(t, r.redis.Addr)
-	env := append([]string{r.link.Env(), "GATEWAY_HISTORY_SIZE=20000"}, f.env...)
+	env := append([]string{r.link.Env(), p.engine, "GATEWAY_HISTORY_SIZE=20000"}, f.env...)
 	r.replicas = startReplicas(t, 3, env...)
 	p.load.Bases = r.replicas.URLs()
 	r.load = lab.StartLoad(t, p.load)
@@ -240,17 +241,19 @@ func (f fault) breakIt(t *testing.T, p pace) lab.Verdict {
 
 // TestFaults is the short form of the fault suite; TestSoak is the long one.
 func TestFaults_EveryEventExactlyOnceAndInOrder(t *testing.T) {
-	var table lab.Table
-	t.Run("fault", func(t *testing.T) {
-		for _, f := range faults() {
-			t.Run(f.name, func(t *testing.T) {
-				t.Parallel()
-				table.Add(f.name, f.breakIt(t, pace{
-					before: time.Second, fault: 2 * time.Second, after: time.Second,
-					load: lab.LoadOptions{Rate: 150},
-				}))
-			})
-		}
+	overBothPaths(t, func(t *testing.T, engine string) {
+		var table lab.Table
+		t.Run("fault", func(t *testing.T) {
+			for _, f := range faults() {
+				t.Run(f.name, func(t *testing.T) {
+					t.Parallel()
+					table.Add(f.name, f.breakIt(t, pace{
+						engine: engine, before: time.Second, fault: 2 * time.Second, after: time.Second,
+						load: lab.LoadOptions{Rate: 150},
+					}))
+				})
+			}
+		})
+		t.Logf("\n%s", table.String())
 	})
-	t.Logf("\n%s", table.String())
 }
