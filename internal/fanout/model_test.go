@@ -116,7 +116,7 @@ func newModelWorld(seed uint64) *modelWorld {
 	w.history = pick(0, 2, 4, 8, 50)
 	w.lossy, w.holed, w.slow = w.rng.IntN(3) == 0, w.rng.IntN(6) == 0, w.rng.IntN(8) == 0
 	w.opts = Options{
-		HistoryTTL: time.Hour, QueueEvents: pick(8, 9, 12), Timeout: w.timeout, Canary: time.Second, Linger: time.Second,
+		HistoryTTL: time.Hour, QueueEvents: pick(9, 10, 12), Timeout: w.timeout, Canary: time.Second, Linger: time.Second,
 		bounds: bounds{
 			logEvents: pick(1, 3, 6), logBytes: pick(200, 1<<20), partitionLogs: pick(300, 1<<20),
 			backlogEvents: pick(1, 3, 100), backlogBytes: pick(100, 1<<20), catchPage: pick(1, 2, 5),

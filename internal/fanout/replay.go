@@ -208,6 +208,9 @@ func (pt *part) readDeep(ctx context.Context) error {
 		if err := pt.drain(ctx, m); err != nil {
 			return err
 		}
+		if err := pt.sub.sink.WaitRoom(ctx); err != nil {
+			return err
+		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		pt.pushAllGaps(born, from)
