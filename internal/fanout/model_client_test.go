@@ -159,18 +159,20 @@ func (s *modelSession) drop() {
 	s.leave()
 }
 
-// settle notices that the stream has ended, and lets go of it.
-func (s *modelSession) settle() {
-	if !s.sink.ended() {
-		return
-	}
-	s.leave()
+// stop notices that the client has been answered 204. Whether that was right depends on what had been published then, not
+// when the stream has ended.
+func (s *modelSession) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.done && !s.client.stopped {
 		s.client.stopped = true
 		s.checkStopped()
 	}
+}
+
+// settle lets go of a stream that has ended.
+func (s *modelSession) settle() {
+	s.leave()
 	if s.sink.endedFor("closed") {
 		s.checkClosed()
 	}

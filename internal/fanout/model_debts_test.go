@@ -5,9 +5,7 @@ import "slices"
 // published notes an event that a store has given an id.
 func (w *modelWorld) published(s *modelStore, e *modelEvent) {
 	s.events = append(s.events, e)
-	if e.n >= 0 {
-		w.byNumber[e.n] = e
-	}
+	w.byNumber[e.n] = e
 	w.log("published %s", e)
 	if e.doubtful {
 		w.owe(e, nil)

@@ -13,6 +13,9 @@ func (w *modelWorld) wait() {
 	for {
 		settled := false
 		for _, c := range w.clients {
+			if c.session != nil {
+				c.session.stop()
+			}
 			if s := c.session; s != nil && s.sink.ended() {
 				c.owed = slices.DeleteFunc(c.owed, func(d modelDebt) bool { return d.mute == s })
 				w.log("%s's stream has ended: %s", c.name, s.sink.reason)

@@ -54,7 +54,8 @@ func (s *modelSession) begin(start Start) {
 	}
 }
 
-// numberOf finds an event's number in what a client received.
+// numberOf finds an event's number in what was published or received. Its id does not tell an event from others: after a
+// loss it may be given out again.
 func numberOf(frame *sse.Frame) int {
 	_, rest, found := bytes.Cut(frame.Bytes(), []byte("#"))
 	if !found {
@@ -66,22 +67,6 @@ func numberOf(frame *sse.Frame) int {
 	}
 	n, _ := strconv.Atoi(string(rest[:digits]))
 	return n
-}
-
-// eventOf finds the event that a frame brings: by its number, or a close event by its id.
-func (s *modelSession) eventOf(frame *sse.Frame, at []ID) *modelEvent {
-	w := s.client.w
-	if n := numberOf(frame); n >= 0 {
-		return w.byNumber[n]
-	}
-	for part, id := range at {
-		for _, e := range w.stores[part].events {
-			if e.close && e.id == id && s.pos[part].Less(id) {
-				return e
-			}
-		}
-	}
-	return nil
 }
 
 // take is what the client does with a frame that it has received.
@@ -107,7 +92,7 @@ func (s *modelSession) take(frame *sse.Frame) {
 		case "gap":
 			s.takeGap(event.Data)
 		case "message", "close":
-			s.takeEvent(s.eventOf(frame, at), at)
+			s.takeEvent(w.byNumber[numberOf(frame)], at)
 		}
 		if at == nil {
 			continue
@@ -234,8 +219,10 @@ func (s *modelSession) checkGap(g modelGap) {
 	w, part := s.client.w, partitionOf(g.topic, len(s.client.w.stores))
 	store := w.stores[part]
 	for _, e := range store.events {
-		// What is missing may be beyond the gap's id: then it proves that nothing is known of what is before.
-		if e.topic == g.topic && g.after.Less(e.id) && (w.dropped[s.hub][e] || (!s.got[e] && !store.kept(e))) {
+		// What is missing may be beyond the gap's id: then it proves that nothing is known of what is before. Without a
+		// history that may even be on its way.
+		missing := !store.kept(e) && (!s.got[e] || w.history == 0)
+		if e.topic == g.topic && g.after.Less(e.id) && (missing || w.dropped[s.hub][e]) {
 			return
 		}
 	}

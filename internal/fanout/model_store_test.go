@@ -138,6 +138,7 @@ func (s *modelStore) publish(op *Op) Result {
 		s.birth(floor)
 	}
 	id := s.nextID(floor)
+	s.twice = s.twice || (!s.top.IsZero() && !s.top.Less(id))
 	prev := t.last
 	if prev.IsZero() {
 		prev = maxID(s.data.born, id.Minus(s.w.opts.retention()))

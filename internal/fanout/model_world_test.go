@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"sse-gateway/internal/sse"
 )
 
 // act does something to the world.
@@ -66,9 +68,11 @@ func (w *modelWorld) publish() {
 }
 
 func (w *modelWorld) closeTopic() {
-	topic := w.topic()
-	w.log("close %s", topic)
-	go func() { _, _ = w.hubs[0].CloseTopic(context.Background(), topic) }()
+	w.numbers++
+	topic, data := w.topic(), json.RawMessage(fmt.Sprintf(`"#%d"`, w.numbers))
+	w.log("close #%d of %s on %s", w.numbers, topic, w.hubs[0].broker.Replica())
+	block := sse.AppendBlock(nil, "close", 0, sse.Envelope{Topic: topic, Data: data}.Append(nil))
+	go w.hubs[0].publish(context.Background(), []Op{{Topic: topic, Close: true, Block: block}})
 }
 
 func (w *modelWorld) connect() {
