@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -75,7 +76,8 @@ type Gateway struct {
 }
 
 // StartGateway starts a replica on a free port with the settings env ("GATEWAY_…=…") and waits until it answers; it
-// may not be ready yet. Without settings of its own about it, the log is in text at level info.
+// may not be ready yet. Without settings of its own about it, the log is in text at level info, and the test's own
+// GATEWAY_ENGINE, if it has one, says how streams are written.
 func StartGateway(t testing.TB, binary string, env ...string) *Gateway {
 	t.Helper()
 	addr, scheme := "", "http"
@@ -100,7 +102,11 @@ func StartGateway(t testing.TB, binary string, env ...string) *Gateway {
 func (g *Gateway) Start(t testing.TB) {
 	t.Helper()
 	addr := g.Addr()
-	env := append([]string{"GATEWAY_LOG_FORMAT=text"}, g.env...)
+	env := []string{"GATEWAY_LOG_FORMAT=text"}
+	if engine := os.Getenv("GATEWAY_ENGINE"); engine != "" {
+		env = append(env, "GATEWAY_ENGINE="+engine)
+	}
+	env = append(env, g.env...)
 	g.Process = StartProcess(t, "gateway "+addr, env, g.binary)
 	Eventually(t, 20*time.Second, func() error {
 		if err := g.alive(); err != nil {
