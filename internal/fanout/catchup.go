@@ -69,6 +69,7 @@ func (p *partition) readThrough(ctx context.Context, topics []*topic, end ID, cr
 		return nil
 	}
 	m := merge{broker: p.broker, part: p.index, readers: readers, end: end, crossing: crossing, expired: p.expired, limit: p.opts.bounds.catchPage}
+	var gapped []*topic
 	for bound := (ID{}); bound != end; {
 		var items []item
 		if items, bound, err = m.next(ctx); err != nil {
@@ -77,7 +78,8 @@ func (p *partition) readThrough(ctx context.Context, topics []*topic, end ID, cr
 		p.mu.Lock()
 		for i := range items {
 			if it := &items[i]; it.gap {
-				p.missingLocked(it, sharesID(items, i))
+				p.missingLocked(it)
+				gapped = append(gapped, it.from.t)
 			} else {
 				p.caughtLocked(it.from.t, it.entry)
 			}
@@ -85,7 +87,25 @@ func (p *partition) readThrough(ctx context.Context, topics []*topic, end ID, cr
 		p.watermark = maxID(p.watermark, bound)
 		p.mu.Unlock()
 	}
+	if !crossing {
+		p.moveAll(gapped, end)
+	}
 	return nil
+}
+
+// moveAll moves the live subscriptions of topics to where they are after a catch-up. A gap may have left them before the
+// close of its topic.
+func (p *partition) moveAll(topics []*topic, pos ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range topics {
+		for _, pt := range t.parts {
+			if pt.live {
+				pt.moveLocked(pos)
+				pt.finishLocked()
+			}
+		}
+	}
 }
 
 // expired is the id that a topic's last id is not above if the broker does not know it any more.
@@ -137,13 +157,13 @@ func (p *partition) caughtLocked(t *topic, e Entry) {
 func (p *partition) lateLocked(t *topic, e Entry) {
 	for _, pt := range t.parts {
 		if pt.live && !pt.pos.Less(e.ID) {
-			pt.pushGap(&item{id: e.ID, topic: t.name, after: t.chain, oldest: e.ID}, true)
+			pt.pushGap(&item{id: e.ID, topic: t.name, after: t.chain, oldest: e.ID})
 		}
 	}
 }
 
 // missingLocked tells every live subscription of the topic that events up to the item's id can't be read any more.
-func (p *partition) missingLocked(it *item, shared bool) {
+func (p *partition) missingLocked(it *item) {
 	t := it.from.t
 	p.logSize -= t.bytes
 	t.reset(it.id, true)
@@ -153,16 +173,10 @@ func (p *partition) missingLocked(it *item, shared bool) {
 	t.chain, t.exact = it.id, false
 	for _, pt := range t.parts {
 		if pt.live {
-			pt.pushGap(it, shared)
+			pt.pushGap(it)
 			pt.finishLocked()
 		}
 	}
-}
-
-// sharesID tells whether the item after i has its id. Then a gap goes without it: whoever is cut off between the two must be
-// told again, or get the event.
-func sharesID(items []item, i int) bool {
-	return i+1 < len(items) && items[i+1].id == items[i].id
 }
 
 // bornLocked takes note of the birth that a mark tells of. One before that known here has come back from the past.

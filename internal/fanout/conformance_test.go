@@ -232,20 +232,73 @@ func TestHub_TellsAGapWhereHistoryWasTrimmed(t *testing.T) {
 		r := newRecorder()
 		join(t, b, r, JoinRequest{Topics: []string{"t", "u", "quiet", "never"}, Start: after(start.String())})
 		events := r.wait(t, 150)
-		if events[0].Type != "message" || events[1].Type != "gap" || strings.Contains(data(events[2:]), "gap") {
-			t.Fatalf("got %s, want u's event, one gap, and the rest", data(events))
+		if events[0].Type != "gap" || events[0].ID != "" || !strings.HasPrefix(data(events[1:]), "2 ") || strings.Contains(data(events[1:]), "gap") {
+			t.Fatalf("got %s, want one gap, u's event, and the rest", data(events))
 		}
 		var gap struct{ Topic, After, Oldest string }
-		if err := json.Unmarshal([]byte(events[1].Data), &gap); err != nil {
+		if err := json.Unmarshal([]byte(events[0].Data), &gap); err != nil {
 			t.Fatal(err)
 		}
 		if gap.Topic != "t" || gap.After != start.String() || gap.Oldest != events[2].ID {
 			t.Errorf("got the gap %+v, want topic t after %s with oldest %s", gap, start, events[2].ID)
 		}
 		again := newRecorder()
-		join(t, b, again, JoinRequest{Topics: []string{"t", "u"}, Start: after(events[1].ID)})
+		join(t, b, again, JoinRequest{Topics: []string{"t", "u"}, Start: after(events[2].ID)})
 		if got := again.wait(t, 100); strings.Contains(data(got), "gap") {
 			t.Errorf("a stream that was told the gap is told again: %s", data(got))
+		}
+	})
+}
+
+func TestHub_TellsAGapAtItsEndWhereNoEventComesBefore(t *testing.T) {
+	eachWorld(t, settings{history: 200}, func(t *testing.T, w world) {
+		a, b := w.hub(t, "a"), w.hub(t, "b")
+		start := publish(t, a, "t", 1)
+		for i := range 1000 {
+			publish(t, a, "t", i)
+		}
+		r := newRecorder()
+		join(t, b, r, JoinRequest{Topics: []string{"t", "u"}, Start: after(start.String())})
+		events := r.wait(t, 150)
+		if events[0].Type != "gap" || events[0].ID == "" {
+			t.Fatalf("got %v, want a gap with an id", events[0])
+		}
+		again := newRecorder()
+		join(t, b, again, JoinRequest{Topics: []string{"t", "u"}, Start: after(events[0].ID)})
+		if got, want := data(again.wait(t, len(events)-1)), data(events[1:]); got != want {
+			t.Errorf("a stream that was told the gap gets %s, want %s", got, want)
+		}
+	})
+}
+
+// A stream that is cut off within a gap goes on at a replica that still has the end of what was trimmed in its log.
+func TestHub_TellsAGapBeforeAnEventFromWithinIt(t *testing.T) {
+	eachWorld(t, settings{history: 100}, func(t *testing.T, w world) {
+		a, b := w.hub(t, "a"), w.hub(t, "b")
+		publish(t, a, "t", 0)
+		start := publish(t, a, "u", 1)
+		live := newRecorder()
+		publish(t, a, "t", 2)
+		for i := range 400 {
+			publish(t, a, "t", i)
+		}
+		join(t, a, live, JoinRequest{Topics: []string{"t", "u"}})
+		publish(t, a, "u", 3)
+		for i := range 400 {
+			publish(t, a, "t", i)
+		}
+		live.wait(t, 401)
+		r := newRecorder()
+		join(t, b, r, JoinRequest{Topics: []string{"t", "u"}, Start: after(start.String())})
+		events := r.wait(t, 2)
+		if events[0].Type != "gap" {
+			t.Fatalf("got %s, want the gap first", data(events))
+		}
+		rest := newRecorder()
+		join(t, a, rest, JoinRequest{Topics: []string{"t", "u"}, Start: after(events[1].ID)})
+		publish(t, a, "t", 4)
+		if got := rest.wait(t, 1); data(got[:1]) == "gap" {
+			t.Errorf("the replica that has all the rest tells a gap: %s", data(got))
 		}
 	})
 }

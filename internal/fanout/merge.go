@@ -26,11 +26,22 @@ type item struct {
 	from   *reader // unless from a topic's log
 	entry  Entry   // unless gap
 	gap    bool
-	after  ID // gap: something after it may be missing
+	after  ID // gap: something after it may be missing, up to id
 	oldest ID // gap: the oldest event kept after the gap; zero: none
+	tell   ID // gap: the position that the stream has with it; zero: as before
 }
 
-// A merge reads topics of one partition up to an id, merged in id order. The end of a full page bounds what is handed out:
+// place is the id that the item comes after, or at. A gap comes before all that is above what the stream had of the topic:
+// whoever is cut off at an event from within the gap may go on at a replica that still has the gap's last events in its
+// log, and that would not notice that others before them are missing.
+func (it *item) place() ID {
+	if it.gap {
+		return it.after
+	}
+	return it.id
+}
+
+// A merge reads topics of one partition up to an id, merged in id order, with gaps as early as they can be told. The end of a full page bounds what is handed out:
 // above it there may be smaller ids that have not been read.
 type merge struct {
 	broker  Broker
@@ -58,27 +69,42 @@ func (m *merge) next(ctx context.Context) ([]item, ID, error) {
 	var items []item
 	for _, r := range m.readers {
 		n := 0
-		for n < len(r.items) && !bound.Less(r.items[n].id) {
+		for n < len(r.items) && !bound.Less(r.items[n].place()) {
 			n++
 		}
 		items = append(items, r.items[:n]...)
 		r.items = r.items[n:]
 	}
-	sortItems(items)
+	arrange(items, bound)
 	return items, bound, nil
 }
 
-// sortItems puts items in id order, a gap before an event of the same id.
-func sortItems(items []item) {
+// arrange puts items in order; there is nothing else up to bound. The last of some gaps tells their end as the position if
+// no event at or below it follows, so that who is cut off then is not told again.
+func arrange(items []item, bound ID) {
 	slices.SortStableFunc(items, func(a, b item) int {
+		at, other := a.place(), b.place()
 		switch {
-		case a.id.Less(b.id) || (a.id == b.id && a.gap && !b.gap):
+		case at.Less(other) || (at == other && b.gap && !a.gap):
 			return -1
-		case b.id.Less(a.id) || (a.id == b.id && b.gap && !a.gap):
+		case other.Less(at) || (at == other && a.gap && !b.gap):
 			return 1
 		}
 		return 0
 	})
+	var end ID
+	for i := range items {
+		it := &items[i]
+		if !it.gap {
+			end = ID{}
+			continue
+		}
+		end = maxID(end, it.id)
+		last := i+1 == len(items) || (!items[i+1].gap && end.Less(items[i+1].id))
+		if last && !bound.Less(end) {
+			it.tell = end
+		}
+	}
 }
 
 // refill reads the next page of every topic that has nothing left in hand.

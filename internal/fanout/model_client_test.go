@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -81,6 +82,17 @@ type modelGap struct {
 	after, until ID
 }
 
+// end is how far a gap reaches that came without an id: up to the oldest event kept after it or, if nothing is, up to where
+// the replica was then.
+func (s *modelSession) end(frame *sse.Frame, oldest ID) ID {
+	if !oldest.IsZero() {
+		return oldest.before()
+	}
+	s.sink.mu.Lock()
+	defer s.sink.mu.Unlock()
+	return s.sink.gaps[frame]
+}
+
 // connect opens a stream on a hub.
 func (c *modelClient) connect(hub int) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -91,7 +103,7 @@ func (c *modelClient) connect(hub int) {
 	s := &modelSession{
 		client: c, hub: hub, on: c.w.hubs[hub], cursor: c.lastID, leave: cancel, over: make(chan struct{}), got: make(map[*modelEvent]bool),
 		request: JoinRequest{Topics: c.topics, Owner: c.name, Start: start, Raw: c.raw},
-		sink:    &modelSink{limit: c.w.opts.QueueEvents},
+		sink:    &modelSink{limit: c.w.opts.QueueEvents, hub: c.w.hubs[hub], gaps: make(map[*sse.Frame]ID)},
 	}
 	s.begin(start)
 	c.session = s
@@ -182,9 +194,11 @@ func (s *modelSession) settle() {
 // A modelSink is the bounded queue of a stream.
 type modelSink struct {
 	limit int
+	hub   *Hub
 
 	mu     sync.Mutex
 	frames []*sse.Frame
+	gaps   map[*sse.Frame]ID // where the replica was when it pushed a gap
 	reason string
 	room   chan struct{}
 }
@@ -199,6 +213,12 @@ func (k *modelSink) Push(frame *sse.Frame) bool {
 		k.frames = nil
 		k.endLocked("slow")
 		return false
+	}
+	if _, rest, gap := bytes.Cut(frame.Bytes(), []byte(`event: gap
+data: {"topic":"`)); gap {
+		topic, _, _ := bytes.Cut(rest, []byte(`"`))
+		p := k.hub.partition(string(topic)) // its lock is held
+		k.gaps[frame] = maxID(p.watermark, p.topics[string(topic)].chain)
 	}
 	k.frames = append(k.frames, frame)
 	return true

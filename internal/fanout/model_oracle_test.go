@@ -90,7 +90,7 @@ func (s *modelSession) take(frame *sse.Frame) {
 		case "ready":
 			s.takeReady(at)
 		case "gap":
-			s.takeGap(event.Data)
+			s.takeGap(frame, event.Data)
 		case "message", "close":
 			s.takeEvent(w.byNumber[numberOf(frame)], at)
 		}
@@ -139,9 +139,9 @@ func (s *modelSession) takeEvent(e *modelEvent, at []ID) {
 	c.owed = slices.DeleteFunc(c.owed, func(d modelDebt) bool { return d.event == e })
 }
 
-func (s *modelSession) takeGap(data string) {
+func (s *modelSession) takeGap(frame *sse.Frame, data string) {
 	w := s.client.w
-	var gap struct{ Topic, After string }
+	var gap struct{ Topic, After, Oldest string }
 	if err := json.Unmarshal([]byte(data), &gap); err != nil || !slices.Contains(s.client.topics, gap.Topic) {
 		w.fail("%s got a strange gap: %s, %v", s.client.name, data, err)
 		return
@@ -151,7 +151,8 @@ func (s *modelSession) takeGap(data string) {
 	if after.IsZero() && (s.forged || s.ahead(part)) {
 		s.start[part], s.pos[part], s.all[part] = ID{}, ID{}, false // the one place where ids may fall
 	}
-	s.open = append(s.open, modelGap{topic: gap.Topic, after: after})
+	oldest, _ := ParseID(gap.Oldest)
+	s.open = append(s.open, modelGap{topic: gap.Topic, after: after, until: s.end(frame, oldest)})
 	s.client.owed = slices.DeleteFunc(s.client.owed, func(d modelDebt) bool { return d.event.topic == gap.Topic })
 }
 
@@ -168,7 +169,7 @@ func (s *modelSession) arrive(at []ID) {
 		if at[part] == s.pos[part] {
 			return false // its id is still to come
 		}
-		gap.until = at[part]
+		gap.until = maxID(gap.until, at[part])
 		s.gaps = append(s.gaps, gap)
 		s.checkGap(gap)
 		return true

@@ -3,7 +3,6 @@ package fanout
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"sse-gateway/internal/sse"
@@ -48,15 +47,18 @@ func (s *Subscription) tellLost() {
 	}
 	for i, pt := range lost {
 		pt.p.mu.Lock()
-		at, topics := pt.p.watermark, slices.Clone(pt.topics)
-		pt.p.mu.Unlock()
-		for j := range topics {
-			last := i == len(lost)-1 && j == len(topics)-1
-			pt.pushGap(&item{id: at, topic: topics[j].topic.name}, !last)
+		at := pt.p.watermark
+		for j, m := range pt.topics {
+			it := item{id: at, topic: m.topic.name}
+			if i == len(lost)-1 && j == len(pt.topics)-1 {
+				it.tell = at
+			}
+			pt.pushGap(&it)
 		}
 		unlock := s.order()
 		pt.pos, pt.lost = at, false
 		unlock()
+		pt.p.mu.Unlock()
 	}
 }
 
@@ -64,6 +66,7 @@ func (s *Subscription) tellLost() {
 // once for all who need it; and a part too far back for that reads the broker's history page by page first.
 func (pt *part) replay(ctx context.Context) error {
 	deep := pt.pos == beginning()
+	told := make(map[string]ID)
 	for {
 		if deep {
 			if err := pt.readDeep(ctx); err != nil {
@@ -73,7 +76,7 @@ func (pt *part) replay(ctx context.Context) error {
 		if err := pt.sub.sink.WaitRoom(ctx); err != nil {
 			return err
 		}
-		step, low := pt.p.step(pt)
+		step, low := pt.p.step(pt, told)
 		switch step {
 		case stepLive:
 			return nil
@@ -114,8 +117,8 @@ const (
 )
 
 // step pushes the next events from the topics' logs, as many as half a queue takes. When nothing is left the part is
-// live at once, under the same lock: there is no seam.
-func (p *partition) step(pt *part) (step, []*topic) {
+// live at once, under the same lock: there is no seam. told: by topic, the end of the gap that the replay has told already.
+func (p *partition) step(pt *part, told map[string]ID) (step, []*topic) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if pt.left {
@@ -124,6 +127,7 @@ func (p *partition) step(pt *part) (step, []*topic) {
 	if pt.crossed {
 		pt.crossed = false
 		pt.pushAllGaps(p.watermark, p.sureLocked(pt.pos))
+		return stepMore, nil
 	}
 	if pt.pos.Less(p.born) {
 		return stepDeep, nil
@@ -138,37 +142,43 @@ func (p *partition) step(pt *part) (step, []*topic) {
 		return stepLow, low
 	}
 	limit := max(p.opts.QueueEvents/2, 1)
-	items := pt.logged(limit)
-	if n := pt.push(items, limit); n < len(items) || n >= limit {
+	items := pt.logged(limit, told)
+	n := pt.push(items, limit)
+	for _, it := range items[:n] {
+		if it.gap {
+			told[it.topic] = it.id
+		}
+	}
+	if n < len(items) || n >= limit {
 		return stepMore, nil
+	}
+	for _, end := range told {
+		pt.moveLocked(minID(end, p.watermark))
 	}
 	pt.live = true
 	pt.finishLocked()
 	return stepLive, nil
 }
 
-// logged collects what the logs hold above the part's position, in id order: at least the first limit items and the one
-// after them.
-func (pt *part) logged(limit int) []item {
+// logged collects what the logs hold above the part's position, in order: at least the first limit items and the one after
+// them.
+func (pt *part) logged(limit int, told map[string]ID) []item {
 	var items []item
 	for _, m := range pt.topics {
 		t := m.topic
-		if pt.pos.Less(t.from) {
-			items = append(items, item{id: t.from, topic: t.name, gap: true, after: pt.pos, oldest: t.oldest()})
+		if has := maxID(pt.pos, told[t.name]); has.Less(t.from) {
+			items = append(items, item{id: t.from, topic: t.name, gap: true, after: has, oldest: t.oldest()})
 		}
 		events := t.after(pt.pos)
 		for _, e := range events[:min(len(events), limit+1)] {
 			items = append(items, item{id: e.ID, topic: t.name, entry: e})
 		}
 	}
-	if len(pt.topics) > 1 {
-		sortItems(items)
-	}
+	arrange(items, pt.p.watermark)
 	return items
 }
 
-// push pushes items until half of the queue's bounds is filled, at least one, and returns how many. It does not stop
-// between items of the same id, since the position is that of the last.
+// push pushes items until half of the queue's bounds is filled, at least one, and returns how many.
 func (pt *part) push(items []item, limit int) int {
 	size := 0
 	for i := range items {
@@ -178,12 +188,11 @@ func (pt *part) push(items []item, limit int) int {
 		} else {
 			size += it.entry.Frame.Len()
 		}
-		full := i >= limit || (i > 0 && size > pt.p.opts.QueueBytes/2)
-		if full && items[i-1].id != it.id {
+		if i >= limit || (i > 0 && size > pt.p.opts.QueueBytes/2) {
 			return i
 		}
 		if it.gap {
-			pt.pushGap(it, sharesID(items, i))
+			pt.pushGap(it)
 		} else {
 			pt.pushEvent(it.entry)
 		}
@@ -259,6 +268,10 @@ func (pt *part) drain(ctx context.Context, m *merge) error {
 func (pt *part) moveTo(pos ID) {
 	pt.p.mu.Lock()
 	defer pt.p.mu.Unlock()
+	pt.moveLocked(pos)
+}
+
+func (pt *part) moveLocked(pos ID) {
 	defer pt.sub.order()()
 	if pt.pos.Less(pos) {
 		pt.pos, pt.sub.unsaid = pos, true

@@ -382,13 +382,12 @@ func (pt *part) sayPosition() {
 	}
 }
 
-// pushGap tells the stream a gap. A shared gap leaves the position to what comes next with its id; one that is noticed when
-// the position is beyond it already has no id either.
-func (pt *part) pushGap(it *item, shared bool) {
+// pushGap tells the stream a gap. It has an id only if it tells a position that is above the stream's.
+func (pt *part) pushGap(it *item) {
 	defer pt.sub.order()()
 	id := ""
-	if !shared && pt.pos.Less(it.id) {
-		pt.pos, pt.spoke, pt.sub.unsaid = it.id, it.id.MS, false
+	if pt.pos.Less(it.tell) {
+		pt.pos, pt.spoke, pt.sub.unsaid = it.tell, it.tell.MS, false
 		id = pt.sub.positionLocked()
 	}
 	if !pt.sub.sink.Push(sse.NewFrame(gapBlock(it.topic, it.after, it.oldest), id)) {
@@ -399,7 +398,11 @@ func (pt *part) pushGap(it *item, shared bool) {
 // pushAllGaps tells the stream that every one of its topics may miss events after an id, up to at.
 func (pt *part) pushAllGaps(at, after ID) {
 	for i, m := range pt.topics {
-		pt.pushGap(&item{id: at, topic: m.topic.name, after: after}, i < len(pt.topics)-1)
+		it := item{id: at, topic: m.topic.name, after: after}
+		if i == len(pt.topics)-1 {
+			it.tell = at
+		}
+		pt.pushGap(&it)
 	}
 }
 
