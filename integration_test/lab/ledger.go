@@ -107,7 +107,7 @@ type witness struct {
 	receipts  []receipt
 	faults    []string // what cannot be right whatever was published
 	lastID    string
-	shared    []*gap        // gaps whose id is still to come
+	open      []*gap        // gaps whose end is still to come
 	heard     time.Time     // when the last event came
 	silence   time.Duration // the longest time without an event
 	listening bool          // silence counts

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,12 +21,6 @@ func (w *witness) receive(event Event) {
 	moved := event.ID != w.lastID
 	w.lastID = event.ID
 	id, err := ParseID(event.ID)
-	if moved && err == nil {
-		for _, g := range w.shared {
-			g.oldest = ID{id.MS, id.Seq + 1}
-		}
-		w.shared = w.shared[:0]
-	}
 	switch {
 	case event.Kind != Dispatched:
 	case err != nil:
@@ -35,11 +30,7 @@ func (w *witness) receive(event Event) {
 			w.start, w.started = id, true
 		}
 	case event.Type == "gap":
-		g := w.parseGap(event, id)
-		if !moved {
-			w.shared = append(w.shared, g)
-		}
-		w.receipts = append(w.receipts, receipt{id: id, at: now, gap: g})
+		w.receipts = append(w.receipts, receipt{id: id, at: now, gap: w.receiveGap(event, id, moved)})
 	case event.Type == "message":
 		w.receiveMessage(event, id, now)
 	case event.Type != "position" && event.Type != FloodType:
@@ -58,6 +49,17 @@ func (w *witness) receiveMessage(event Event, id ID, now time.Time) {
 		w.heard = now
 	}
 	w.receipts = append(w.receipts, receipt{serial: serial, id: id, at: now})
+	w.open = slices.DeleteFunc(w.open, func(g *gap) bool {
+		head := `{"topic":"` + g.name
+		if user, personal := strings.CutPrefix(g.name, "@"); personal {
+			head = `{"user":"` + user
+		}
+		if !strings.HasPrefix(event.Data, head+`",`) {
+			return false
+		}
+		g.oldest = id
+		return true
+	})
 	if final := w.final.Load(); final >= 0 && int64(serial) >= final {
 		w.marks.Add(1)
 	}
@@ -73,9 +75,9 @@ func parseSerial(data string) (int, error) {
 	return strconv.Atoi(number)
 }
 
-// parseGap reads a gap event. Without an oldest id, nothing is kept: the gap reaches up to its own id, included; that of
-// several gaps in a row comes with the last of them.
-func (w *witness) parseGap(event Event, id ID) *gap {
+// receiveGap reads a gap event. It reaches to the oldest event that is kept. Where none is, it reaches up to its own id,
+// included, or that of the last of several in a row; with no such id, to the next event of its topic.
+func (w *witness) receiveGap(event Event, id ID, moved bool) *gap {
 	var data struct {
 		Topic  string `json:"topic"`
 		User   string `json:"user"`
@@ -94,5 +96,14 @@ func (w *witness) parseGap(event Event, id ID) *gap {
 		w.faults = append(w.faults, fmt.Sprintf("gap %.100q: %v", event.Data, err))
 	}
 	g.name = cmp.Or(data.Topic, "@"+data.User)
+	switch {
+	case moved:
+		for _, before := range w.open {
+			before.oldest = ID{id.MS, id.Seq + 1}
+		}
+		w.open = w.open[:0]
+	case data.Oldest == "":
+		w.open = append(w.open, &g)
+	}
 	return &g
 }

@@ -41,8 +41,8 @@ func (it *item) place() ID {
 	return it.id
 }
 
-// A merge reads topics of one partition up to an id, merged in id order, with gaps as early as they can be told. The end of a full page bounds what is handed out:
-// above it there may be smaller ids that have not been read.
+// A merge reads topics of one partition up to an id, merged in id order, with gaps as early as they can be told. The end
+// of a full page bounds what is handed out: above it there may be smaller ids that have not been read.
 type merge struct {
 	broker  Broker
 	part    int
