@@ -16,7 +16,7 @@ const passGap = time.Millisecond
 
 // maxRest bounds the rest after a long pass, which is an eighth of it: whoever waited for their event to reach the last
 // stream publish their next ones now, and these leave together.
-const maxRest = 2 * time.Millisecond
+const maxRest = 15 * time.Millisecond
 
 // pieceBytes is how much the flusher puts together for one write.
 const pieceBytes = 64 << 10
