@@ -30,7 +30,7 @@ type server struct {
 
 // newServer listens on addr, which the variable name has set.
 func newServer(ctx context.Context, name, addr string, cfg config, log *slog.Logger) (*server, error) {
-	// Peers that are gone are found without TCP's keep-alives, whose options cost each connection three system calls:
+	// Peers that are gone are found without TCP's keep-alives, whose options cost each connection four system calls:
 	// every read and write here has its time, and streams have their heartbeats.
 	config := net.ListenConfig{KeepAlive: -1}
 	listener, err := config.Listen(ctx, "tcp", addr)

@@ -204,7 +204,7 @@ func (p *partition) birthLocked(born ID) {
 		for _, pt := range t.parts {
 			if pt.live && !told[pt] {
 				told[pt] = true
-				pt.pushAllGaps(at, p.sureLocked(pt.pos))
+				pt.pushAllGaps(at, p.sureLocked(pt.pos), true)
 				pt.finishLocked()
 			}
 			pt.crossed = pt.crossed || (!pt.live && !pt.pos.Less(born))

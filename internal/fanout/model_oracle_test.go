@@ -210,7 +210,7 @@ func (s *modelSession) hasOrMayMiss(e *modelEvent) bool {
 		!slices.ContainsFunc(store.events, func(o *modelEvent) bool { return o.topic == e.topic && s.got[o] && o.id.Less(e.id) }):
 		return true // it asked for what there is; what had gone before its first event of the topic it did not ask for
 	}
-	// The gap stands where the last event is missing, and may so come later; but before the topic's next event.
+	// A loss may be noticed when the stream is beyond it: the gap comes then, but before the next event of its topic.
 	s.client.owe(modelDebt{event: e, inOrder: true})
 	return true
 }

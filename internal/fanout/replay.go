@@ -48,13 +48,7 @@ func (s *Subscription) tellLost() {
 	for i, pt := range lost {
 		pt.p.mu.Lock()
 		at := pt.p.watermark
-		for j, m := range pt.topics {
-			it := item{id: at, topic: m.topic.name}
-			if i == len(lost)-1 && j == len(pt.topics)-1 {
-				it.tell = at
-			}
-			pt.pushGap(&it)
-		}
+		pt.pushAllGaps(at, ID{}, i == len(lost)-1)
 		unlock := s.order()
 		pt.pos, pt.lost = at, false
 		unlock()
@@ -126,7 +120,7 @@ func (p *partition) step(pt *part, told map[string]ID) (step, []*topic) {
 	}
 	if pt.crossed {
 		pt.crossed = false
-		pt.pushAllGaps(p.watermark, p.sureLocked(pt.pos))
+		pt.pushAllGaps(p.watermark, p.sureLocked(pt.pos), true)
 		return stepMore, nil
 	}
 	if pt.pos.Less(p.born) {
@@ -222,7 +216,7 @@ func (pt *part) readDeep(ctx context.Context) error {
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		pt.pushAllGaps(born, from)
+		pt.pushAllGaps(born, from, true)
 		return nil
 	}
 	return pt.drain(ctx, m)

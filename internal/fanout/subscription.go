@@ -395,11 +395,12 @@ func (pt *part) pushGap(it *item) {
 	}
 }
 
-// pushAllGaps tells the stream that every one of its topics may miss events after an id, up to at.
-func (pt *part) pushAllGaps(at, after ID) {
+// pushAllGaps tells the stream that every one of its topics may miss events after an id, up to at, and with tell that this
+// is its position now.
+func (pt *part) pushAllGaps(at, after ID, tell bool) {
 	for i, m := range pt.topics {
 		it := item{id: at, topic: m.topic.name, after: after}
-		if i == len(pt.topics)-1 {
+		if tell && i == len(pt.topics)-1 {
 			it.tell = at
 		}
 		pt.pushGap(&it)
