@@ -3,8 +3,12 @@ GOVULNCHECK   = go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME     ?= 1m
 SOAK         ?= 1h
 
+# Which build it is, for the image, whose build does not see the repository.
+VERSION ?= $(shell git describe --tags --always --dirty)
+COMMIT  ?= $(shell git rev-parse HEAD)
+
 .DEFAULT_GOAL := help
-.PHONY: help run build setup test unit-test integration-test compose-test soak bench fuzz cover fmt lint vuln
+.PHONY: help run build image pin setup test unit-test integration-test compose-test soak bench fuzz cover fmt lint vuln
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +18,13 @@ run: ## the gateway on http://localhost:8000, nothing else needed
 
 build: ## bin/gateway
 	CGO_ENABLED=0 go build -trimpath -o bin/gateway ./cmd/gateway
+
+image: ## the image sse-gateway, which knows its version and commit
+	docker build --build-arg GOPROXY --build-arg GOFLAGS --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) \
+		-t sse-gateway:$(VERSION) -t sse-gateway:latest .
+
+pin: ## base images by the digests that their registries have now
+	scripts/pin Dockerfile deploy/docker-compose.yml
 
 setup: # installs what the tests start: Redis, HAProxy, browsers
 	scripts/setup

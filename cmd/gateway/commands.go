@@ -3,17 +3,16 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"runtime/debug"
 	"strings"
 	"time"
 
 	"sse-gateway/internal/auth"
+	"sse-gateway/internal/build"
 )
 
 // mintToken makes a token for development. It looks at nothing but the settings of tokens, so that it works where
@@ -24,30 +23,34 @@ func mintToken(args, environ []string, stdout io.Writer) error {
 		return &configError{faults}
 	}
 	if err := auth.TokenCommand(args, cfg.jwt(), stdout); err != nil {
-		return usageError{err}
+		return usageError{fmt.Errorf("token: %w", err)}
 	}
 	return nil
 }
 
-func printVersion(stdout io.Writer) error {
-	version := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version + " " + info.GoVersion
+func printVersion(args []string, stdout io.Writer) error {
+	switch {
+	case wantsHelp(args):
+		return printHelp(stdout, versionUsage)
+	case len(args) > 0:
+		return usageError{fmt.Errorf("version takes nothing, and got %q", strings.Join(args, " "))}
 	}
-	_, err := fmt.Fprintln(stdout, "gateway", version)
+	_, err := fmt.Fprintln(stdout, "gateway", build.Read())
 	return err
 }
 
 // healthcheck asks the gateway that runs with the same configuration whether it is live, or ready. A replica that is
 // not ready is not to be restarted for it: its streams are still open.
-func healthcheck(ctx context.Context, args, environ []string) error {
+func healthcheck(ctx context.Context, args, environ []string, stdout io.Writer) error {
 	path := "/healthz"
-	switch strings.Join(args, " ") {
-	case "":
-	case "ready":
+	switch words := strings.Join(args, " "); {
+	case wantsHelp(args):
+		return printHelp(stdout, healthcheckUsage)
+	case words == "":
+	case words == "ready":
 		path = "/readyz"
 	default:
-		return usageError{errors.New("healthcheck takes nothing, or ready")}
+		return usageError{fmt.Errorf("healthcheck takes nothing, or ready, and got %q", words)}
 	}
 	cfg, faults := parseConfig(environ)
 	if len(faults) > 0 {

@@ -43,11 +43,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case "-h", "-help", "--help", "help":
 		return printUsage(stdout)
 	case "version", "-version", "--version":
-		return printVersion(stdout)
+		return printVersion(rest, stdout)
 	case "token":
 		return mintToken(rest, environ, stdout)
 	case "healthcheck":
-		return healthcheck(ctx, rest, environ)
+		return healthcheck(ctx, rest, environ, stdout)
 	}
 	return usageError{fmt.Errorf("there is no command %q; gateway -h lists them", command)}
 }

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"sse-gateway/internal/sse"
 )
@@ -171,11 +172,15 @@ func TestCommands_DoWhatTheySay(t *testing.T) {
 		"help":                   {[]string{"-h"}, nil, 0, "GATEWAY_HISTORY_SIZE"},
 		"help on bad settings":   {[]string{"help"}, []string{"GATEWAY_RETRY=x"}, 0, "gateway token"},
 		"version":                {[]string{"version"}, nil, 0, "go1."},
+		"version help":           {[]string{"version", "-h"}, nil, 0, "gateway version\n"},
+		"version, words":         {[]string{"version", "x"}, nil, 2, `gateway: version takes nothing, and got "x"`},
 		"token":                  {[]string{"token", "-sub", "jack", "-subscribe", "chat.*"}, []string{key}, 0, "eyJ"},
 		"token help":             {[]string{"token", "-h"}, nil, 0, "-subscribe"},
-		"token without key":      {[]string{"token", "-sub", "jack"}, nil, 2, "GATEWAY_JWT_KEY"},
-		"token with wrong flag":  {[]string{"token", "-nope"}, []string{key}, 2, "nope"},
+		"token without key":      {[]string{"token", "-sub", "jack"}, nil, 2, "gateway: token: no key to sign with: set GATEWAY_JWT_KEY"},
+		"token with wrong flag":  {[]string{"token", "-nope"}, []string{key}, 2, "gateway: token: flag provided but not defined: -nope"},
 		"unknown":                {[]string{"serve"}, nil, 2, `there is no command "serve"`},
+		"health help":            {[]string{"healthcheck", "-h"}, nil, 0, "gateway healthcheck [ready]"},
+		"health help, late":      {[]string{"healthcheck", "ready", "--help"}, nil, 0, "gateway healthcheck [ready]"},
 		"health of nobody":       {[]string{"healthcheck"}, []string{"GATEWAY_ADDR=" + freeAddr(t)}, 1, "healthcheck: "},
 		"health, too many words": {[]string{"healthcheck", "live"}, nil, 2, "healthcheck takes"},
 		"health, bad settings":   {[]string{"healthcheck"}, []string{"GATEWAY_RETRY=x"}, 2, "GATEWAY_RETRY"},
@@ -186,7 +191,25 @@ func TestCommands_DoWhatTheySay(t *testing.T) {
 			if code != test.code || !strings.Contains(out.String(), test.want) {
 				t.Errorf("exit code %d: %s", code, out.String())
 			}
+			if strings.Count(out.String(), "gateway: ") > 1 || strings.Contains(out.String(), "gateway: gateway") {
+				t.Errorf("says twice who speaks: %s", out.String())
+			}
 		})
+	}
+}
+
+func TestCommands_HelpFitsATerminal(t *testing.T) {
+	for _, args := range [][]string{{"gateway", "-h"}, {"gateway", "token", "-h"}, {"gateway", "healthcheck", "-h"}, {"gateway", "version", "-h"}} {
+		var out strings.Builder
+		if err := run(t.Context(), args, nil, &out, io.Discard); err != nil {
+			t.Errorf("%q: %v", args, err)
+		}
+		for line := range strings.Lines(out.String()) {
+			// A tab is at most 8 wide.
+			if width := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) + 7*strings.Count(line, "\t"); width > 100 {
+				t.Errorf("%q: %d columns: %s", args, width, line)
+			}
+		}
 	}
 }
 

@@ -1,23 +1,48 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 )
 
 const usage = `gateway brings published events to browsers over Server-Sent Events.
 
-  gateway                      run; without configuration it is complete in itself, on http://localhost:8000/
-  gateway token [flags]        make a token from GATEWAY_JWT_KEY, for development; -h lists the flags
-  gateway healthcheck [ready]  ask the gateway that runs with the same configuration whether it is live, or ready
+  gateway                      run; needs no configuration: http://localhost:8000/ is its page
+  gateway token [flags]        make a token from GATEWAY_JWT_KEY, for development
+  gateway healthcheck [ready]  ask the gateway that runs here whether it is live, or ready
   gateway version              print the build
 
-Exit codes: 0 drained, 1 failed while running, 2 wrong configuration. All configuration is by environment:
+Each command takes -h. Exit codes: 0 drained or done, 1 failed while running, 2 wrong
+configuration or usage. All configuration is by environment:
 
 `
+
+const healthcheckUsage = `gateway healthcheck [ready]
+
+Asks the gateway that runs on this machine with the same configuration (GATEWAY_ADDR or
+GATEWAY_ADMIN_ADDR, GATEWAY_TLS_CERT) whether it is live, or with "ready" whether it is ready
+for requests. Exit codes: 0 it is, 1 it is not or does not answer within 3 s, 2 wrong usage.
+`
+
+const versionUsage = `gateway version
+
+Prints the version, the commit, and the version of Go that this binary was built with.
+`
+
+// wantsHelp tells whether a command was asked what it does.
+func wantsHelp(args []string) bool {
+	return slices.ContainsFunc(args, func(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" })
+}
+
+func printHelp(w io.Writer, text string) error {
+	_, err := io.WriteString(w, text)
+	return err
+}
 
 // A variable is one line of the configuration's table.
 type variable struct{ name, fallback, doc string }
@@ -33,22 +58,45 @@ func variables() []variable {
 	return list
 }
 
+// usageColumns is what the usage takes of a terminal's width.
+const usageColumns = 100
+
 // printUsage writes what -h shows.
 func printUsage(w io.Writer) error {
-	if _, err := io.WriteString(w, usage); err != nil {
-		return err
-	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var b strings.Builder
+	b.WriteString(usage)
+	names, fallbacks := 0, 0
 	for _, v := range variables() {
-		fallback := v.fallback
-		if fallback == "" {
-			fallback = "-"
-		}
-		if _, err := fmt.Fprintf(table, "  %s\t%s\t%s\n", v.name, fallback, v.doc); err != nil {
-			return err
+		names, fallbacks = max(names, len(v.name)), max(fallbacks, len(v.fallback))
+	}
+	for _, v := range variables() {
+		line := fmt.Sprintf("  %-*s  %-*s  ", names, v.name, fallbacks, cmp.Or(v.fallback, "-"))
+		indent := strings.Repeat(" ", len(line))
+		for _, text := range wrap(v.doc, usageColumns-len(line)) {
+			b.WriteString(line + text + "\n")
+			line = indent
 		}
 	}
-	return table.Flush()
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// wrap breaks text between words, into lines of at most width characters as far as its words allow.
+func wrap(text string, width int) []string {
+	var lines []string
+	line, length := "", 0
+	for word := range strings.FieldsSeq(text) {
+		size := utf8.RuneCountInString(word)
+		if length > 0 && length+1+size > width {
+			lines = append(lines, line)
+			line, length = "", 0
+		}
+		if length > 0 {
+			line, length = line+" ", length+1
+		}
+		line, length = line+word, length+size
+	}
+	return append(lines, line)
 }
 
 // markdownTable is the same table as it stands in the README.

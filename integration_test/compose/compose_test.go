@@ -14,8 +14,14 @@ import (
 	"sse-gateway/integration_test/lab"
 )
 
+// What the image is told about its build.
+const (
+	version = "v0.0.0-test"
+	commit  = "0123456789abcdef0123456789abcdef01234567"
+)
+
 func TestStack(t *testing.T) {
-	s := newStack(t, []string{"docker-compose.yml"})
+	s := newStack(t, []string{"docker-compose.yml"}, "VERSION="+version, "COMMIT="+commit)
 	s.up()
 	for _, test := range []struct {
 		name string
@@ -24,6 +30,7 @@ func TestStack(t *testing.T) {
 		{"DeliversThroughTheBalancer", deliversThroughTheBalancer},
 		{"DeliversFromInsideAnyReplica", deliversFromInsideAnyReplica},
 		{"ConfinesItsContainers", confinesItsContainers},
+		{"KnowsItsBuild", knowsItsBuild},
 		{"KeepsMetricsInside", keepsMetricsInside},
 		{"LosesNothingWithAReplica", losesNothingWithAReplica},
 		{"PageOutlivesAllReplicas", pageOutlivesAllReplicas},
@@ -79,6 +86,23 @@ func confinesItsContainers(t *testing.T, s *stack) {
 		if out, err := docker(s.env, "exec", c.ID, "/bin/sh", "-c", "true"); err == nil {
 			t.Errorf("%s has a shell: %s", c.Name, out)
 		}
+	}
+}
+
+func knowsItsBuild(t *testing.T, s *stack) {
+	replica := s.containers("gateway")[0]
+	for label, want := range map[string]string{"version": version, "revision": commit, "licenses": "Apache-2.0"} {
+		if got := replica.Config.Labels["org.opencontainers.image."+label]; got != want {
+			t.Errorf("label %s: got %q, want %q", label, got, want)
+		}
+	}
+	printed, err := docker(s.env, "exec", replica.ID, "/gateway", "version")
+	if want := "gateway " + version + " (commit " + commit; err != nil || !strings.HasPrefix(printed, want) {
+		t.Errorf("gateway version: got %q, %v, want %q", printed, err, want)
+	}
+	_, answered := lab.Get(t, replica.url()+"/version")
+	if want := `"version":"` + version + `","revision":"` + commit + `"`; !strings.Contains(string(answered), want) {
+		t.Errorf("GET /version: got %s, want %s", answered, want)
 	}
 }
 

@@ -90,7 +90,10 @@ type container struct {
 		Running bool
 		Health  struct{ Status string }
 	}
-	Config     struct{ User string }
+	Config struct {
+		User   string
+		Labels map[string]string
+	}
 	HostConfig struct {
 		ReadonlyRootfs bool
 		CapDrop        []string

@@ -105,11 +105,11 @@ func TokenCommand(args []string, o JWTOptions, stdout io.Writer) error {
 		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if err != nil {
-		return fmt.Errorf("gateway token: %w", err)
+		return err
 	}
 	token, err := Mint(o, g)
 	if err != nil {
-		return fmt.Errorf("gateway token: %w", err)
+		return err
 	}
 	_, err = fmt.Fprintln(stdout, token)
 	return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sse-gateway/internal/auth"
+	"sse-gateway/internal/build"
 	"sse-gateway/internal/fanout"
 	"sse-gateway/internal/limit"
 	"sse-gateway/internal/stream"
@@ -80,7 +81,7 @@ type API struct {
 	leases    *limit.Streams
 	rate      *limit.Rate
 	metrics   *metrics
-	build     versionAnswer
+	build     build.Info
 	grace     time.Duration // bodyGrace
 
 	drain    sync.Once
@@ -102,7 +103,7 @@ func New(hub *fanout.Hub, streams *stream.Streams, who auth.Authenticator, opts 
 		leases:    limit.NewStreams(opts.Streams),
 		rate:      limit.NewRate(opts.PublishRate, opts.PublishBurst),
 		metrics:   newMetrics(hub, streams),
-		build:     readBuild(),
+		build:     build.Read(),
 		grace:     bodyGrace,
 		draining:  make(chan struct{}),
 	}

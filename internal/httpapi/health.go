@@ -1,9 +1,6 @@
 package httpapi
 
-import (
-	"net/http"
-	"runtime/debug"
-)
+import "net/http"
 
 type healthAnswer struct {
 	Status string `json:"status"`
@@ -29,35 +26,7 @@ func (a *API) readyz(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-type versionAnswer struct {
-	Version  string `json:"version"`
-	Revision string `json:"revision,omitempty"`
-	Time     string `json:"time,omitempty"`
-	Modified bool   `json:"modified"`
-	Go       string `json:"go"`
-}
-
 func (a *API) version(w http.ResponseWriter, _ *http.Request) error {
 	answer(w, a.build)
 	return nil
-}
-
-// readBuild reads what the compiler has noted about the binary.
-func readBuild() versionAnswer {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return versionAnswer{Version: "unknown"}
-	}
-	build := versionAnswer{Version: info.Main.Version, Go: info.GoVersion}
-	for _, setting := range info.Settings {
-		switch setting.Key {
-		case "vcs.revision":
-			build.Revision = setting.Value
-		case "vcs.time":
-			build.Time = setting.Value
-		case "vcs.modified":
-			build.Modified = setting.Value == "true"
-		}
-	}
-	return build
 }
