@@ -33,7 +33,7 @@ type config struct {
 	EmbeddedBytes size `env:"EMBEDDED_BYTES" envDefault:"512MiB" doc:"history that the embedded broker keeps, over all topics"`
 
 	Auth        string        `env:"AUTH" envDefault:"none" doc:"none or jwt; none on another address than loopback must be said explicitly"`
-	JWTKey      secret        `env:"JWT_KEY" doc:"HMAC secret (at least 32 bytes), or PEM text: RSA, ECDSA or Ed25519"`
+	JWTKey      secret        `env:"JWT_KEY" doc:"HMAC secret (at least 32 bytes), or PEM text, also in base64: RSA, ECDSA or Ed25519"`
 	JWTKeyFile  string        `env:"JWT_KEY_FILE" doc:"a file that holds either"`
 	JWKSURL     string        `env:"JWKS_URL" doc:"URL of a JSON Web Key Set"`
 	JWTIssuer   string        `env:"JWT_ISSUER" doc:"iss that a token must have; empty: any"`

@@ -25,7 +25,7 @@ const (
 // JWTOptions are the settings of a JWT. One of Key, KeyFile and JWKSURL is required. The zero value of another field
 // means its default in brackets.
 type JWTOptions struct {
-	Key     string // HMAC secret of at least 32 bytes, or PEM text: RSA, ECDSA, Ed25519, public or private
+	Key     string // HMAC secret of at least 32 bytes, or a key, as findKeys reads it: RSA, ECDSA, Ed25519, public or private
 	KeyFile string // a file that holds either
 	JWKSURL string // https, or http on loopback
 
@@ -119,7 +119,8 @@ func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 		return Identity{}, err
 	}
 	c := claims{path: j.path}
-	if _, err := j.parser.ParseWithClaims(token, &c, j.keysFor(r.Context())); err != nil {
+	parsed, err := j.parser.ParseWithClaims(token, &c, j.keysFor(r.Context()))
+	if err != nil {
 		return Identity{}, refusal(err)
 	}
 	if err := j.validate(&c, time.Now()); err != nil {
@@ -131,6 +132,9 @@ func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 	}
 	if c.IssuedAt != nil {
 		id.IssuedAt = c.IssuedAt.Time
+	}
+	if c.Subject == "" {
+		id.client = c.publisher(parsed.Header)
 	}
 	if j.o.Revocations != nil && j.o.Revocations.Refuses(id) {
 		return Identity{}, refuse("the token has been revoked")

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -11,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -75,7 +75,7 @@ func readKeys(o JWTOptions) (fixedKeys, error) {
 		variable = "GATEWAY_JWT_KEY_FILE"
 		file, err := os.ReadFile(o.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", variable, err)
+			return nil, fmt.Errorf("%s: %w", variable, unnamed(err))
 		}
 		if len(file) > maxKeys {
 			return nil, fmt.Errorf("%s: larger than 1 MiB", variable)
@@ -89,41 +89,33 @@ func readKeys(o JWTOptions) (fixedKeys, error) {
 	return keys, nil
 }
 
-// parseKeys reads a secret or PEM text. One line break at a secret's end is the editor's and not part of it.
+// unnamed is the error of a file without its name: that may be the key itself, given in the wrong place.
+func unnamed(err error) error {
+	if inner, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("the file it names cannot be read: %w", inner.Err)
+	}
+	return err
+}
+
+// parseKeys reads a secret, or a key in one of the forms that findKeys knows. One line break at a secret's end is the
+// editor's and not part of it.
 func parseKeys(text string) (fixedKeys, error) {
-	if strings.Contains(text, "-----BEGIN ") {
-		return parsePEM(text)
+	if keys, found, err := findKeys([]byte(text), maxWraps); found {
+		return keys, err
 	}
 	secret := []byte(strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r"))
 	if len(secret) < minSecret {
 		return nil, fmt.Errorf("a secret needs at least %d bytes (openssl rand -base64 48 makes a good one)", minSecret)
 	}
-	if publicForm(secret) {
-		return nil, errors.New("a key in another form than PEM; as a secret, everybody who knows the public key could sign")
+	if err := checkName(text); err != nil {
+		return nil, err
 	}
 	return fixedKeys{{algs: []string{"HS256", "HS384", "HS512"}, verify: secret, sign: secret}}, nil
 }
 
-// publicForm reports whether a would-be secret is a public key, a certificate or a key set in a form that is not read
-// here. Taken for a secret it would let anybody sign.
-func publicForm(text []byte) bool {
-	if _, err := x509.ParsePKIXPublicKey(text); err == nil {
-		return true
-	}
-	if _, err := x509.ParseCertificate(text); err == nil {
-		return true
-	}
-	if _, err := x509.ParsePKCS1PublicKey(text); err == nil {
-		return true
-	}
-	text = bytes.TrimSpace(text)
-	return bytes.HasPrefix(text, []byte("ssh-")) || bytes.HasPrefix(text, []byte("ecdsa-sha2-")) ||
-		bytes.HasPrefix(text, []byte("{")) && bytes.Contains(text, []byte(`"kty"`))
-}
-
 // parsePEM reads every key of PEM text: several are accepted side by side, so that they can be rotated.
 func parsePEM(text string) (keys fixedKeys, err error) {
-	if !strings.Contains(text, "\n") { // an environment file cannot hold line breaks
+	if !strings.Contains(strings.TrimSpace(text), "\n") { // an environment file cannot hold line breaks
 		text = strings.ReplaceAll(text, `\n`, "\n")
 	}
 	blocks, rest, certificates := 0, []byte(text), 0
@@ -146,7 +138,7 @@ func parsePEM(text string) (keys fixedKeys, err error) {
 		keys = append(keys, k)
 	}
 	switch {
-	case blocks != strings.Count(text, "-----BEGIN "):
+	case blocks == 0, blocks != strings.Count(text, "-----BEGIN "):
 		return nil, errors.New("a PEM block is damaged")
 	case certificates > 1:
 		return nil, errors.New("more than one certificate; the authority's key must not sign tokens")
@@ -158,34 +150,48 @@ func parsePEM(text string) (keys fixedKeys, err error) {
 
 // parseBlock reads one key. The causes stay out of its errors: they could hold a part of the key.
 func parseBlock(block *pem.Block) (key, error) {
-	var parsed any
-	var err error
-	switch block.Type {
-	case "PUBLIC KEY":
-		parsed, err = x509.ParsePKIXPublicKey(block.Bytes)
-	case "RSA PUBLIC KEY":
-		parsed, err = x509.ParsePKCS1PublicKey(block.Bytes)
-	case "CERTIFICATE":
-		var c *x509.Certificate
-		if c, err = x509.ParseCertificate(block.Bytes); err == nil {
-			parsed = c.PublicKey
-		}
-	case "PRIVATE KEY":
-		parsed, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		parsed, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		parsed, err = x509.ParseECPrivateKey(block.Bytes)
-	default:
+	kinds := derKinds()
+	at := slices.IndexFunc(kinds, func(k derKind) bool { return k.label == block.Type })
+	if at < 0 {
 		return key{}, errors.New("a PEM block of a type that is not read; wanted is a PUBLIC KEY or an unencrypted PRIVATE KEY")
 	}
+	parsed, err := kinds[at].parse(block.Bytes)
 	if err != nil {
 		return key{}, fmt.Errorf("the %s in it cannot be read", block.Type)
 	}
+	return newKeyOf(parsed)
+}
+
+// A derKind is a kind of key in DER, with its label in PEM (RFC 7468).
+type derKind struct {
+	label string
+	parse func(der []byte) (any, error)
+}
+
+func derKinds() []derKind {
+	return []derKind{
+		{"PUBLIC KEY", x509.ParsePKIXPublicKey},
+		{"RSA PUBLIC KEY", func(der []byte) (any, error) { return x509.ParsePKCS1PublicKey(der) }},
+		{"CERTIFICATE", func(der []byte) (any, error) {
+			c, err := x509.ParseCertificate(der)
+			if err != nil {
+				return nil, err
+			}
+			return c.PublicKey, nil
+		}},
+		{"PRIVATE KEY", x509.ParsePKCS8PrivateKey},
+		{"RSA PRIVATE KEY", func(der []byte) (any, error) { return x509.ParsePKCS1PrivateKey(der) }},
+		{"EC PRIVATE KEY", func(der []byte) (any, error) { return x509.ParseECPrivateKey(der) }},
+	}
+}
+
+// newKeyOf makes a key of what x509 has read.
+func newKeyOf(parsed any) (key, error) {
 	k := key{verify: parsed}
 	if private, ok := parsed.(interface{ Public() crypto.PublicKey }); ok {
 		k.sign, k.verify = parsed, private.Public()
 	}
+	var err error
 	k.algs, err = algorithmsOf(k.verify)
 	return k, err
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"math/big"
 	"net/http"
@@ -113,9 +114,10 @@ func TestNewJWT_RefusesBadKeysWithoutShowingThem(t *testing.T) {
 	}
 	for _, tt := range []struct{ name, key, want string }{
 		{"short secret", "31 bytes, which is one too few..", "at least 32 bytes"},
-		{"JSON of a key", `{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2","e":"AQAB"}`, "another form than PEM"},
-		{"SSH key", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJtTZ0bQ jack@host", "another form than PEM"},
-		{"DER", string(block.Bytes), "another form than PEM"},
+		{"JSON of a key", `{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2","e":"AQAB"}`, "JSON Web Key"},
+		{"SSH key", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJtTZ0bQ jack@host", "form that is not read"},
+		{"DER, cut off", string(block.Bytes[:len(block.Bytes)-1]), "form that is not read"},
+		{"base64, cut off", base64.StdEncoding.EncodeToString(decodePEM(t, es.pem))[:60], "form that is not read"},
 		{"weak RSA key", asPEM("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&weak.PublicKey)), "at least 2048 bits"},
 		{"another curve", asPEM("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(p224))), "a kind of key that does not sign"},
 		{"damaged", strings.Replace(rs.pem, "-----END", "----END", 1), "damaged"},
