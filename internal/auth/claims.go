@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -16,6 +17,7 @@ import (
 type claims struct {
 	jwt.RegisteredClaims
 
+	client    string   // the client that the token was issued to, where it says so
 	path      []string // where the object with the grants is; set before decoding, empty: the payload itself
 	subscribe []string
 	publish   []string
@@ -34,6 +36,7 @@ func (c *claims) UnmarshalJSON(raw []byte) error {
 	top := d.object(raw)
 	c.Subject = d.text(top, "sub")
 	c.Issuer = d.text(top, "iss")
+	c.client = clientOf(top)
 	c.Audience = d.audience(top)
 	c.ExpiresAt = d.date(top, "exp")
 	c.IssuedAt = d.date(top, "iat")
@@ -53,6 +56,31 @@ func (c *claims) UnmarshalJSON(raw []byte) error {
 		d.fail("sub is no valid name of a user")
 	}
 	return d.err
+}
+
+// clientOf returns the client that a token was issued to, by the first of the names that identity providers have for it
+// (azp: OpenID Connect Core, section 2; client_id: RFC 9068, section 2.2; appid: Entra ID; cid: Okta). Since nothing is
+// granted by it, a value of another kind is no fault.
+func clientOf(claims map[string]json.RawMessage) string {
+	for _, name := range []string{"azp", "client_id", "appid", "cid"} {
+		var client string
+		if raw, ok := claims[name]; ok && json.Unmarshal(raw, &client) == nil && client != "" {
+			return client
+		}
+	}
+	return ""
+}
+
+// publisher names the sender of a token without sub: its client, or where it names none, all that stays the same when
+// the token is renewed. No subject can be equal to it, for names hold no control characters.
+func (c *claims) publisher(header map[string]any) string {
+	parts := []any{c.Issuer, c.client}
+	if c.client == "" {
+		parts = []any{c.Issuer, header["kid"], c.Audience, c.subscribe, c.publish, c.admin}
+	}
+	text, _ := json.Marshal(parts) // strings and lists of them always marshal
+	sum := sha256.Sum256(text)
+	return "\x00" + string(sum[:])
 }
 
 // decoder reads members of objects and keeps the first error. An absent member and null are the zero value.

@@ -29,10 +29,20 @@ type Identity struct {
 	anonymous bool     // AUTH=none: may do everything
 	subscribe []string // patterns of topics
 	publish   []string // patterns of topics, and of inboxes, which start with "@"
+	client    string   // stands for Subject in Publisher where there is none
 }
 
 // Anonymous reports whether this is the identity of AUTH=none, whose user is the one that the request names.
 func (id Identity) Anonymous() bool { return id.anonymous }
+
+// Publisher names whoever publishes with this identity, for the scope of their idempotency keys: the subject, or what else
+// tells one service from another and stays the same when it renews its token. It is empty with AUTH=none.
+func (id Identity) Publisher() string {
+	if id.Subject != "" {
+		return id.Subject
+	}
+	return id.client
+}
 
 // MaySubscribe reports whether the identity may follow topic and read its history. A name that starts with "@" is no
 // topic, whatever the token grants.

@@ -28,7 +28,8 @@ const (
 )
 
 // remoteKeys are the keys of a key set (RFC 7517) at a URL. One goroutine looks at it from time to time, and when a
-// token names an unknown key. While the URL is away, or answers with something that holds no key, the old ones stay.
+// token names an unknown key. While the URL is away, or answers with something that is no key set, the old ones stay; a set
+// that holds no key any more takes the last one away.
 //
 // jwkset's own HTTP storage, which keyfunc builds on, is not used: it cannot be waited for, reads answers without a
 // bound, forgets all keys for "{}", takes symmetric keys from a public document, gives up on a set for one odd key, and
@@ -42,7 +43,7 @@ type remoteKeys struct {
 	gone   chan struct{} // closed when run has returned
 
 	mu      sync.Mutex
-	keys    []key         // guarded by mu; replaced, never changed
+	keys    []key         // guarded by mu; replaced, never changed; nil until there was one
 	failed  error         // guarded by mu; of the latest look
 	tried   time.Time     // guarded by mu; end of the latest look
 	looking bool          // guarded by mu; a look is under way or asked for
@@ -111,7 +112,7 @@ func (k *remoteKeys) close() {
 
 func (k *remoteKeys) loaded() bool {
 	keys, _ := k.state()
-	return len(keys) > 0
+	return keys != nil
 }
 
 func (k *remoteKeys) state() (keys []key, failed error) {
@@ -205,7 +206,7 @@ func (k *remoteKeys) claim() bool {
 // store takes the outcome of a look over and wakes who waits for it. Only a change is logged.
 func (k *remoteKeys) store(keys []key, err error) {
 	k.mu.Lock()
-	before := k.failed
+	before, had := k.failed, len(k.keys)
 	first := k.tried.IsZero()
 	if err == nil {
 		k.keys = keys
@@ -218,7 +219,9 @@ func (k *remoteKeys) store(keys []key, err error) {
 	switch {
 	case err != nil && (before == nil || first):
 		k.log.Warn("the key set is unavailable; the keys known before stay", "keys", kept, "err", err)
-	case err == nil && before != nil:
+	case err == nil && kept == 0 && had > 0:
+		k.log.Warn("the key set holds no key any more that signs tokens: every token is refused")
+	case err == nil && (before != nil || had == 0 && kept > 0):
 		k.log.Info("the key set has been loaded", "keys", kept)
 	}
 }
@@ -250,5 +253,9 @@ func (k *remoteKeys) fetch(ctx context.Context) ([]key, error) {
 	if len(body) > maxKeys {
 		return nil, errors.New("read the key set: larger than 1 MiB")
 	}
-	return parseKeySet(body)
+	keys, err := parseKeySet(body)
+	if err == nil && len(keys) == 0 && !k.loaded() {
+		return nil, errors.New("read the key set: no public key in it yet that signs tokens")
+	}
+	return keys, err
 }

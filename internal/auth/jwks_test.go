@@ -172,7 +172,8 @@ func TestJWKS_KeepsItsKeysWhileTheURLIsAway(t *testing.T) {
 			{http.StatusInternalServerError, set},
 			{http.StatusOK, "<html>"},
 			{http.StatusOK, "{}"},
-			{http.StatusOK, `{"keys":[]}`},
+			{http.StatusOK, `{"keys":null}`},
+			{http.StatusOK, `[]`},
 			{http.StatusNotModified, ""},
 			{http.StatusOK, `{"keys":"` + strings.Repeat("x", maxKeys) + `"}`},
 		} {
@@ -188,6 +189,57 @@ func TestJWKS_KeepsItsKeysWhileTheURLIsAway(t *testing.T) {
 		}
 		if text := log.String(); strings.Count(text, "\n") != 2 || strings.Contains(text, "hunter2") {
 			t.Errorf("logged %q, want one line for the start and one for the outage, without the query", text)
+		}
+	})
+}
+
+// A key set that says that it holds no key any more is no outage: the last key may have been stolen.
+func TestJWKS_TakesTheLastKeyAway(t *testing.T) {
+	for name, empty := range map[string]string{
+		"no keys": `{"keys":[]}`, "none that signs": `{"keys":[{"kty":"oct","k":"c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"}]}`,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			pair := newKey(t, "ES256")
+			s := &keyServer{status: http.StatusOK, body: keySet(t, "k-", pair)}
+			var log bytes.Buffer
+			j := remoteJWT(t, s, slog.New(slog.NewTextHandler(&log, nil)))
+			s.set(http.StatusOK, empty)
+			time.Sleep(jwksInterval + time.Second)
+			for _, header := range []map[string]any{kid("k-ES256"), nil} {
+				_, err := j.Authenticate(bearerRequest(sign(t, "ES256", pair.private, with(nil), header)))
+				if wantRefused(t, err, "the token is signed with an unknown key"); t.Failed() {
+					t.Fatal(name)
+				}
+			}
+			if err := j.Ready(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if !strings.Contains(log.String(), "level=WARN") {
+				t.Errorf("%s: logged %q, want a warning", name, log.String())
+			}
+			s.set(http.StatusOK, keySet(t, "k-", pair))
+			time.Sleep(jwksSpacing)
+			if _, err := j.Authenticate(bearerRequest(sign(t, "ES256", pair.private, with(nil), kid("k-ES256")))); err != nil {
+				t.Errorf("%s: given back: %v", name, err)
+			}
+		})
+	}
+}
+
+// Who starts together with an identity provider that has no key yet waits for it: a refusal would end every EventSource.
+func TestJWKS_WaitsForTheFirstKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pair := newKey(t, "ES256")
+		s := &keyServer{status: http.StatusOK, body: `{"keys":[]}`}
+		j := remoteJWT(t, s, nil)
+		token := sign(t, "ES256", pair.private, with(nil), kid("k-ES256"))
+		if _, err := j.Authenticate(bearerRequest(token)); !errors.Is(err, ErrKeysUnavailable) || !errors.Is(j.Ready(), ErrKeysUnavailable) {
+			t.Errorf("got %v and %v, want %v", err, j.Ready(), ErrKeysUnavailable)
+		}
+		s.set(http.StatusOK, keySet(t, "k-", pair))
+		time.Sleep(jwksRetryMax)
+		if _, err := j.Authenticate(bearerRequest(token)); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -9,22 +9,20 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// parseKeySet reads the signing keys of a key set and passes over all others.
+// parseKeySet reads the signing keys of a key set and passes over all others. A set without any is one, what has no list of
+// keys is none.
 func parseKeySet(body []byte) ([]key, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if json.Unmarshal(body, &set) != nil {
+	if json.Unmarshal(body, &set) != nil || set.Keys == nil {
 		return nil, errors.New("read the key set: not JSON of a key set")
 	}
-	var keys []key
+	keys := []key{}
 	for _, raw := range set.Keys {
 		if k, ok := parseJWK(raw); ok {
 			keys = append(keys, k)
 		}
-	}
-	if len(keys) == 0 {
-		return nil, errors.New("read the key set: no public key in it that signs tokens")
 	}
 	return keys, nil
 }

@@ -16,24 +16,28 @@ func TestParseKeySet_TakesOnlyPublicSigningKeys(t *testing.T) {
 		name string
 		body []byte
 		want int
+		set  bool // it is a key set
 	}{
-		{"one", set(one), 1},
-		{"a symmetric key", set(one, `{"kty":"oct","kid":"o","alg":"HS256","k":"c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"}`), 1},
-		{"a symmetric key alone", set(`{"kty":"oct","k":"c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"}`), 0},
-		{"for encryption", set(one, strings.Replace(one, `"sig"`, `"enc"`, 1)), 1},
-		{"for signing only", set(one, strings.Replace(one, `{`, `{"key_ops":["sign"],`, 1)), 1},
-		{"for verifying", set(strings.Replace(one, `{`, `{"key_ops":["verify"],`, 1)), 1},
-		{"another algorithm than its kind", set(one, strings.Replace(one, `"ES256"`, `"HS256"`, 1)), 1},
-		{"an unknown kind", set(one, `{"kty":"AKP","kid":"x"}`, `{"kty":"OKP","crv":"Ed448","x":"AA"}`, `7`, `null`, `{}`), 1},
-		{"off the curve", set(one, `{"kty":"EC","crv":"P-256","x":"AAAA","y":"AAAA"}`), 1},
-		{"a weak RSA key", set(one, `{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2","e":"AQAB"}`), 1},
-		{"a huge kid", set(one, strings.Replace(one, `"k-`, `"`+strings.Repeat("k", 300), 1)), 1},
-		{"no keys", set(), 0},
-		{"no set", []byte(`[]`), 0},
+		{"one", set(one), 1, true},
+		{"a symmetric key", set(one, `{"kty":"oct","kid":"o","alg":"HS256","k":"c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"}`), 1, true},
+		{"a symmetric key alone", set(`{"kty":"oct","k":"c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"}`), 0, true},
+		{"for encryption", set(one, strings.Replace(one, `"sig"`, `"enc"`, 1)), 1, true},
+		{"for signing only", set(one, strings.Replace(one, `{`, `{"key_ops":["sign"],`, 1)), 1, true},
+		{"for verifying", set(strings.Replace(one, `{`, `{"key_ops":["verify"],`, 1)), 1, true},
+		{"another algorithm than its kind", set(one, strings.Replace(one, `"ES256"`, `"HS256"`, 1)), 1, true},
+		{"an unknown kind", set(one, `{"kty":"AKP","kid":"x"}`, `{"kty":"OKP","crv":"Ed448","x":"AA"}`, `7`, `null`, `{}`), 1, true},
+		{"off the curve", set(one, `{"kty":"EC","crv":"P-256","x":"AAAA","y":"AAAA"}`), 1, true},
+		{"a weak RSA key", set(one, `{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2","e":"AQAB"}`), 1, true},
+		{"a huge kid", set(one, strings.Replace(one, `"k-`, `"`+strings.Repeat("k", 300), 1)), 1, true},
+		{"no keys", set(), 0, true},
+		{"no set", []byte(`[]`), 0, false},
+		{"a set without its member", []byte(`{}`), 0, false},
+		{"null for the keys", []byte(`{"keys":null}`), 0, false},
+		{"no JSON", []byte(`<html>`), 0, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			keys, err := parseKeySet(tt.body)
-			if len(keys) != tt.want || (err == nil) != (tt.want > 0) {
+			if len(keys) != tt.want || (err == nil) != tt.set {
 				t.Errorf("got %d keys, error %v, want %d", len(keys), err, tt.want)
 			}
 		})

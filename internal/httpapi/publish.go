@@ -123,7 +123,7 @@ func (a *API) publishItems(ctx context.Context, from sender, items []item) []fan
 			if err == nil {
 				pubs = append(pubs, fanout.Publication{
 					Topic: to.topic(), Type: it.eventType, Retry: it.retry, Data: it.data, From: from.who.Subject,
-					Key: it.key, Publisher: from.who.Subject,
+					Key: it.key, Publisher: from.who.Publisher(),
 				})
 				places = append(places, len(results))
 			}

@@ -151,6 +151,23 @@ func TestPublish_KeyMakesARetrySafe(t *testing.T) {
 	}
 }
 
+// The keys of services that have no sub must not meet: the second one's event would be swallowed, with a 200.
+func TestPublish_KeyCountsForItsPublisherOnly(t *testing.T) {
+	g := newTestGateway(t, newTestJWT(t), Options{})
+	orders, billing := auth.Grant{Publish: []string{"t", "orders"}}, auth.Grant{Publish: []string{"t", "billing"}}
+	post := func(grant auth.Grant, body string) string {
+		return g.publish(body, append(bearer(t, grant), "Idempotency-Key", "1")...)
+	}
+	first := post(orders, `{"topic":"t","data":"order 1"}`)
+	if post(billing, `{"topic":"t","data":"bill 1"}`) == first {
+		t.Error("another service's event was taken for a repetition")
+	}
+	orders.Lifetime = time.Minute // a renewed token
+	if again := post(orders, `{"topic":"t","data":"order 1"}`); again != first {
+		t.Errorf("the retry has id %s, not %s", again, first)
+	}
+}
+
 func TestPublish_TakesEventsWithoutAContentType(t *testing.T) {
 	g := newTestGateway(t, auth.None{}, Options{})
 	for _, contentType := range []string{"", "application/x-www-form-urlencoded", "text/plain", "application/json; charset=utf-8", "nonsense/;;"} {
