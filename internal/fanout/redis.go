@@ -159,9 +159,8 @@ func (r *Redis) Mark(ctx context.Context, part int, seq uint64, floor, rebirth I
 	if !rebirth.IsZero() {
 		known = rebirth.String()
 	}
-	err := r.scripts.mark.Run(ctx, r.client, []string{sp.clock, sp.born}, floor.String(), known,
-		sp.control, sp.marks(r.opts.Replica), strconv.FormatUint(seq, 10)).Err()
-	if err != nil && !errors.Is(err, redis.Nil) {
+	args := []any{"2", sp.clock, sp.born, floor.String(), known, sp.control, sp.marks(r.opts.Replica), strconv.FormatUint(seq, 10)}
+	if err := r.runScript(ctx, part, r.scripts.mark, args); err != nil {
 		return fmt.Errorf("mark partition %d: %w", part, err)
 	}
 	return nil
@@ -177,26 +176,22 @@ func (r *Redis) Send(ctx context.Context, to string, payload []byte) (int, error
 		channel = sp.marks(to)
 	}
 	message := append([]byte{'x'}, payload...)
-	publish := r.client.Publish
-	if r.cluster != nil {
-		publish = r.client.SPublish
-	}
-	receivers, err := publish(ctx, channel, message).Result()
+	receivers, err := r.do(ctx, publishCommand(r.cluster != nil), channel, message).Int()
 	if err != nil {
 		return 0, fmt.Errorf("send a control message: %w: %w", ErrUnavailable, err)
 	}
-	return int(receivers), nil
+	return receivers, nil
 }
 
-// RememberCut keeps who was cut off, in a set that is ordered by time.
+// RememberCut keeps who was cut off, in a set that is ordered by time. An older cut never takes the place of a newer one.
 func (r *Redis) RememberCut(ctx context.Context, owner string, at time.Time, keep time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	key := r.spaces[0].cuts()
 	pipe := r.client.Pipeline()
-	pipe.ZAdd(ctx, key, redis.Z{Score: float64(at.UnixMilli()), Member: owner})
-	pipe.ZRemRangeByScore(ctx, key, "-inf", strconv.FormatInt(at.Add(-keep).UnixMilli(), 10))
-	pipe.PExpire(ctx, key, keep)
+	addOnce(ctx, pipe, "ZADD", key, "GT", at.UnixMilli(), owner)
+	addOnce(ctx, pipe, "ZREMRANGEBYSCORE", key, "-inf", at.Add(-keep).UnixMilli())
+	addOnce(ctx, pipe, "PEXPIRE", key, keep.Milliseconds())
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +36,9 @@ type publishCall struct {
 const (
 	pipelines   = 3   // on their way at once, per partition
 	pipelineOps = 512 // in one pipeline, unless one call has more
+
+	tries    = 4                     // of an op that Redis does not execute, but may soon
+	tryPause = 10 * time.Millisecond // after the first of them; each pause is four times as long as the one before
 )
 
 func newPublisher(r *Redis, part int) *publisher {
@@ -111,7 +115,7 @@ func (p *publisher) take() []*publishCall {
 	return calls
 }
 
-// send runs the calls' ops in one pipeline. Those that Redis did not run for want of the script are sent once more, with it.
+// send runs the calls' ops in one pipeline, in at most one try each that Redis executes.
 func (p *publisher) send(calls []*publishCall) {
 	ctx, cancel := context.WithDeadline(context.Background(), calls[0].queued.Add(p.redis.opts.Timeout))
 	defer cancel()
@@ -127,17 +131,38 @@ func (p *publisher) send(calls []*publishCall) {
 			todo = append(todo, &opCall{op: &call.ops[i], result: &call.results[i]})
 		}
 	}
-	if todo = p.exec(ctx, todo); len(todo) == 0 {
-		return
-	}
-	if err := p.redis.loadScripts(ctx, p.part); err != nil {
-		for _, o := range todo {
-			o.result.Err = fmt.Errorf("%w: %w: load the publish script: %w", ErrUnavailable, ErrNotSent, err)
+	pause := tryPause
+	for try := range tries {
+		p.exec(ctx, todo)
+		if todo = refusedForNow(todo); len(todo) == 0 {
+			return
 		}
-		return
+		if err := p.prepare(ctx, todo, try, pause); err != nil {
+			return
+		}
+		pause *= 4
 	}
-	for _, o := range p.exec(ctx, todo) {
-		o.result.Err = fmt.Errorf("%w: %w: the publish script does not stay loaded", ErrUnavailable, ErrNotSent)
+}
+
+// prepare removes what the ops were refused for, or gives it time to pass.
+func (p *publisher) prepare(ctx context.Context, refused []*opCall, try int, pause time.Duration) error {
+	for _, o := range refused {
+		if !redis.HasErrorPrefix(o.result.Err, "NOSCRIPT") {
+			continue
+		}
+		err := p.redis.loadScript(ctx, p.part, try, p.redis.scripts.publish)
+		if err != nil {
+			for _, o := range refused {
+				o.result.Err = fmt.Errorf("%w: %w: load the publish script: %w", ErrUnavailable, ErrNotSent, err)
+			}
+		}
+		return err
+	}
+	select {
+	case <-time.After(pause):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -147,27 +172,48 @@ type opCall struct {
 	result *Result
 }
 
-// exec runs ops in one pipeline and returns those that found no script.
-func (p *publisher) exec(ctx context.Context, ops []*opCall) (unscripted []*opCall) {
+// exec runs ops in one pipeline.
+func (p *publisher) exec(ctx context.Context, ops []*opCall) {
 	sp := &p.redis.spaces[p.part]
 	pipe := p.redis.client.Pipeline()
 	answers := make([]*redis.Cmd, len(ops))
 	for i, o := range ops {
-		answers[i] = pipe.Do(ctx, p.redis.scripts.publishArgs(sp, o.op)...)
+		answers[i] = addOnce(ctx, pipe, p.redis.scripts.publishArgs(sp, o.op)...)
 	}
 	_, _ = pipe.Exec(ctx) // every answer has its own error
 	for i, o := range ops {
 		text, err := answers[i].Text()
-		switch {
-		case err == nil:
-			o.result.ID, o.result.Err = resultOf(text)
-		case redis.HasErrorPrefix(err, "NOSCRIPT"):
-			unscripted = append(unscripted, o)
-		default:
+		if err != nil {
 			o.result.Err = publishError(err)
+			continue
+		}
+		o.result.ID, o.result.Err = resultOf(text)
+	}
+}
+
+// refusedForNow picks the ops that Redis did not execute and may execute soon: it lacks the script, or the keys are on their
+// way to another node. An op that a later one of its topic has overtaken stays refused.
+func refusedForNow(ops []*opCall) []*opCall {
+	first := slices.IndexFunc(ops, (*opCall).isRefusedForNow)
+	if first < 0 {
+		return nil
+	}
+	var again []*opCall
+	done := make(map[string]bool)
+	for _, o := range slices.Backward(ops[first:]) {
+		switch {
+		case !o.isRefusedForNow():
+			done[o.op.Topic] = true
+		case !done[o.op.Topic]:
+			again = append(again, o)
 		}
 	}
-	return unscripted
+	slices.Reverse(again)
+	return again
+}
+
+func (o *opCall) isRefusedForNow() bool {
+	return o.result.Err != nil && (redis.HasErrorPrefix(o.result.Err, "NOSCRIPT") || redis.IsTryAgainError(o.result.Err))
 }
 
 // resultOf reads the publish script's answer.

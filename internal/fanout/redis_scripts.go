@@ -1,8 +1,6 @@
 package fanout
 
 import (
-	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -117,11 +115,15 @@ type scripts struct {
 	publish, mark *redis.Script
 }
 
-func newScripts(opts RedisOptions, cluster bool) scripts {
-	command := "PUBLISH"
+// publishCommand sends to the channels that a feed subscribes to.
+func publishCommand(cluster bool) string {
 	if cluster {
-		command = "SPUBLISH"
+		return "SPUBLISH"
 	}
+	return "PUBLISH"
+}
+
+func newScripts(opts RedisOptions, cluster bool) scripts {
 	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 	// Of the 13 digits of ms, those that change within an eighth of the history's time don't renew expiries.
 	digits, lag := 13, time.Millisecond
@@ -129,7 +131,7 @@ func newScripts(opts RedisOptions, cluster bool) scripts {
 		digits, lag = digits-1, lag*10
 	}
 	settings := strings.NewReplacer(
-		"@PUBLISH@", command,
+		"@PUBLISH@", publishCommand(cluster),
 		"@SIZE@", strconv.Itoa(opts.HistorySize),
 		"@DIGITS@", strconv.Itoa(digits),
 		"@TTL@", ms(opts.HistoryTTL+lag),
@@ -159,17 +161,4 @@ func (s *scripts) publishArgs(sp *space, op *Op) []any {
 		args = append(args, "c")
 	}
 	return args
-}
-
-// loadScripts loads the publish script where a partition lives.
-func (r *Redis) loadScripts(ctx context.Context, part int) error {
-	client := redis.Scripter(r.client)
-	if r.cluster != nil {
-		node, err := r.cluster.MasterForKey(ctx, r.spaces[part].clock)
-		if err != nil {
-			return fmt.Errorf("find the node of partition %d: %w", part, err)
-		}
-		client = node
-	}
-	return r.scripts.publish.Load(ctx, client).Err()
 }
