@@ -65,8 +65,9 @@ cover: setup ## what the packages' own tests reach
 fmt: ## gofumpt
 	$(GOLANGCI_LINT) fmt
 
-lint: ## golangci-lint, a tidy go.mod, and other systems' compilers
+lint: setup ## golangci-lint, luacheck, a tidy go.mod, and other systems' compilers
 	$(GOLANGCI_LINT) run --build-tags compose,soak
+	luacheck --quiet internal/broker/redis/*.lua
 	go mod tidy -diff
 	GOOS=darwin go build ./...
 	GOOS=windows go build ./...

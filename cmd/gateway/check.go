@@ -11,7 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"sse-gateway/internal/fanout"
+	"sse-gateway/internal/broker/redis"
+
 	"sse-gateway/internal/limit"
 )
 
@@ -85,7 +86,7 @@ func (f *faultList) checkRedis(c *config) {
 	if c.RedisURL == "" {
 		return
 	}
-	broker, err := fanout.NewRedis(c.redis())
+	broker, err := redis.New(c.redis())
 	if err != nil {
 		f.unless(false, "REDIS_URL", "%v", err)
 		return

@@ -1,6 +1,8 @@
 package main
 
 import (
+	goredis "github.com/redis/go-redis/v9"
+
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -8,9 +10,11 @@ import (
 	"os"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"sse-gateway/internal/broker/redis"
 
 	"sse-gateway/internal/auth"
+	"sse-gateway/internal/broker"
+	"sse-gateway/internal/broker/memory"
 	"sse-gateway/internal/fanout"
 	"sse-gateway/internal/httpapi"
 	"sse-gateway/internal/limit"
@@ -63,7 +67,6 @@ func newHub(c config, revoked *auth.Revocations, log *slog.Logger) (*fanout.Hub,
 		return nil, err
 	}
 	options := fanout.Options{
-		HistoryTTL:  c.HistoryTTL,
 		QueueEvents: c.QueueEvents,
 		QueueBytes:  int(c.QueueBytes),
 		Timeout:     c.RedisTimeout,
@@ -76,29 +79,33 @@ func newHub(c config, revoked *auth.Revocations, log *slog.Logger) (*fanout.Hub,
 	return fanout.NewHub(broker, options), nil
 }
 
-func newBroker(c config, log *slog.Logger) (fanout.Broker, error) {
+func newBroker(c config, log *slog.Logger) (broker.Broker, error) {
 	if c.RedisURL == "" {
-		return fanout.NewMemory(fanout.MemoryOptions{HistorySize: c.HistorySize, HistoryTTL: c.HistoryTTL, MaxBytes: int(c.EmbeddedBytes)}), nil
+		return memory.New(memory.Options{Retention: c.retention(), MaxBytes: int(c.EmbeddedBytes)}), nil
 	}
 	options := c.redis()
 	options.Log = log
-	redis.SetLogger(redisLogger{log})
-	broker, err := fanout.NewRedis(options)
+	goredis.SetLogger(redisLogger{log})
+	broker, err := redis.New(options)
 	if err != nil {
 		return nil, fmt.Errorf("%sREDIS_URL: %w", prefix, err)
 	}
 	return broker, nil
 }
 
+// retention is what is kept of every topic.
+func (c config) retention() broker.Retention {
+	return broker.Retention{Size: c.HistorySize, Events: c.HistoryTTL}
+}
+
 // redis is where events are stored.
-func (c config) redis() fanout.RedisOptions {
-	return fanout.RedisOptions{
-		URL:         string(c.RedisURL),
-		Replica:     replicaName(),
-		HistorySize: c.HistorySize,
-		HistoryTTL:  c.HistoryTTL,
-		Timeout:     c.RedisTimeout,
-		Partitions:  c.Partitions,
+func (c config) redis() redis.Options {
+	return redis.Options{
+		URL:        string(c.RedisURL),
+		Replica:    replicaName(),
+		Retention:  c.retention(),
+		Timeout:    c.RedisTimeout,
+		Partitions: c.Partitions,
 	}
 }
 

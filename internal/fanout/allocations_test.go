@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/redis/go-redis/v9"
+	"sse-gateway/internal/broker/memory"
+	"sse-gateway/internal/broker/redis"
 
+	"sse-gateway/internal/broker"
+	"sse-gateway/internal/broker/redis/redistest"
 	"sse-gateway/internal/sse"
 )
 
@@ -21,13 +24,13 @@ func (discard) End(string)                         {}
 // Publish → Redis: the event's encoding, its command and its answer, in a pipeline of 64.
 func TestRedis_PublishAllocates(t *testing.T) {
 	const batch, budget = 64, 24
-	url, _ := startRedis(t)
-	broker, err := NewRedis(RedisOptions{URL: url, Replica: "a", HistorySize: 100})
+	url, _ := redistest.Start(t)
+	store, err := redis.New(redis.Options{URL: url, Replica: "a", Retention: broker.Retention{Size: 100}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer broker.Close()
-	h := &Hub{broker: broker, partitions: []*partition{newPartition(0, broker, quick.withDefaults(), nil)}}
+	defer store.Close()
+	h := &Hub{broker: store, partitions: []*partition{newPartition(0, store, quick.withDefaults(), nil)}}
 	pubs := make([]Publication, batch)
 	for i := range pubs {
 		pubs[i] = Publication{Topic: fmt.Sprint("t", i), Data: json.RawMessage(`{"text":"hello"}`)}
@@ -45,35 +48,29 @@ func TestRedis_PublishAllocates(t *testing.T) {
 	}
 }
 
-// Redis → hub: a Pub/Sub message, from what go-redis hands over to the last of 100 subscriptions. The number of
-// subscriptions costs nothing.
-func TestRedis_ReceiveAllocates(t *testing.T) {
-	const streams, budget = 100, 3
-	feed := &redisFeed{topics: "t:"}
-	p := newPartition(0, nil, quick.withDefaults(), nil)
+// Feed → hub: a message's dispatch to 100 subscriptions costs nothing but the log's growth.
+func TestPartition_DispatchAllocates(t *testing.T) {
+	const streams, budget = 100, 1
+	p := newPartition(0, memory.New(memory.Options{}), quick.withDefaults(), nil)
 	p.state, p.generation = live, 1
 	h := &Hub{partitions: []*partition{p}, opts: p.opts}
 	for range streams {
 		s := h.subscribe(JoinRequest{Topics: []string{"a"}})
 		s.sink, s.parts[0].live = discard{}, true
 	}
-	p.topics["a"].start(ID{})
-	block := sse.AppendBlock(nil, "message", 0, []byte(`{"topic":"a","data":"hello"}`))
-	payloads := make([]string, 2000)
-	prev := ID{}
-	for i := range payloads {
-		id := ID{MS: 1_700_000_000_000 + uint64(i)}
-		payloads[i] = fmt.Sprintf("e%s %s %s", id, prev, block)
+	p.topics["a"].start(broker.ID{})
+	frame := sse.NewFrame(sse.AppendBlock(nil, "message", 0, []byte(`{"topic":"a","data":"hello"}`)), "1700000000000-0")
+	messages := make([][]broker.Message, 2000)
+	prev := broker.ID{}
+	for i := range messages {
+		id := broker.ID{MS: 1_700_000_000_000 + uint64(i)}
+		messages[i] = []broker.Message{{Kind: broker.MessageEvent, Topic: "a", Entry: broker.Entry{ID: id, Prev: prev, Frame: frame}}}
 		prev = id
 	}
 	next := 0
 	perRun := testing.AllocsPerRun(1000, func() {
-		m, err := feed.message(&redis.Message{Channel: "t:a", Payload: payloads[next]})
-		if err != nil {
-			t.Fatal(err)
-		}
+		p.receive(1, messages[next])
 		next++
-		p.receive(1, []Message{m})
 	})
 	t.Logf("%.1f allocations per event", perRun)
 	if perRun > budget {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"sse-gateway/internal/broker"
 )
 
 // catchUp dispatches what the connection did not bring, from the chain of each topic to the mark that has come back,
@@ -20,7 +22,7 @@ func (p *partition) catchUp(ctx context.Context) error {
 	p.mu.Unlock()
 
 	if born.Less(mark.Born) && len(topics) > 0 {
-		if err := p.readThrough(ctx, topics, mark.Born.before(), true); err != nil {
+		if err := p.readThrough(ctx, topics, mark.Born.Prior(), true); err != nil {
 			return err
 		}
 	}
@@ -38,11 +40,11 @@ func (p *partition) catchUp(ctx context.Context) error {
 }
 
 // releaseLocked goes live with what came after the mark, or starts over where that has been dropped.
-func (p *partition) releaseLocked(mark Mark) {
+func (p *partition) releaseLocked(mark broker.Mark) {
 	if p.state != catching {
 		return
 	}
-	p.watermark = maxID(p.watermark, mark.Head)
+	p.watermark = broker.Later(p.watermark, mark.Head)
 	if p.overflow {
 		p.restartLocked()
 		return
@@ -60,7 +62,7 @@ func (p *partition) releaseLocked(mark Mark) {
 }
 
 // readThrough dispatches everything up to end that has not been. crossing: a birth follows end.
-func (p *partition) readThrough(ctx context.Context, topics []*topic, end ID, crossing bool) error {
+func (p *partition) readThrough(ctx context.Context, topics []*topic, end broker.ID, crossing bool) error {
 	readers, err := p.behind(ctx, topics, end, crossing)
 	if err != nil {
 		return fmt.Errorf("catch up to %s: %w", end, err)
@@ -70,7 +72,7 @@ func (p *partition) readThrough(ctx context.Context, topics []*topic, end ID, cr
 	}
 	m := merge{broker: p.broker, part: p.index, readers: readers, end: end, crossing: crossing, expired: p.expired, limit: p.opts.bounds.catchPage}
 	var gapped []*topic
-	for bound := (ID{}); bound != end; {
+	for bound := (broker.ID{}); bound != end; {
 		var items []item
 		if items, bound, err = m.next(ctx); err != nil {
 			return fmt.Errorf("catch up to %s: %w", end, err)
@@ -84,7 +86,7 @@ func (p *partition) readThrough(ctx context.Context, topics []*topic, end ID, cr
 				p.caughtLocked(it.from.t, it.entry)
 			}
 		}
-		p.watermark = maxID(p.watermark, bound)
+		p.watermark = broker.Later(p.watermark, bound)
 		p.mu.Unlock()
 	}
 	if !crossing {
@@ -95,7 +97,7 @@ func (p *partition) readThrough(ctx context.Context, topics []*topic, end ID, cr
 
 // moveAll moves the live subscriptions of topics to where they are after a catch-up. A gap may have left them before the
 // close of its topic.
-func (p *partition) moveAll(topics []*topic, pos ID) {
+func (p *partition) moveAll(topics []*topic, pos broker.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, t := range topics {
@@ -109,16 +111,18 @@ func (p *partition) moveAll(topics []*topic, pos ID) {
 }
 
 // expired is the id that a topic's last id is not above if the broker does not know it any more.
-func (p *partition) expired() ID {
+func (p *partition) expired() broker.ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.expiredLocked()
 }
 
-func (p *partition) expiredLocked() ID { return maxID(p.born, p.watermark.Minus(p.opts.retention())) }
+func (p *partition) expiredLocked() broker.ID {
+	return broker.Later(p.born, p.watermark.Minus(p.keep.LastID))
+}
 
 // behind asks for the topics' last ids and returns readers for those that have more than was dispatched.
-func (p *partition) behind(ctx context.Context, topics []*topic, end ID, crossing bool) ([]*reader, error) {
+func (p *partition) behind(ctx context.Context, topics []*topic, end broker.ID, crossing bool) ([]*reader, error) {
 	var readers []*reader
 	for start := 0; start < len(topics); start += subscribeBatch {
 		batch := topics[start:min(start+subscribeBatch, len(topics))]
@@ -142,7 +146,7 @@ func (p *partition) behind(ctx context.Context, topics []*topic, end ID, crossin
 }
 
 // caughtLocked dispatches one event of the catch-up.
-func (p *partition) caughtLocked(t *topic, e Entry) {
+func (p *partition) caughtLocked(t *topic, e broker.Entry) {
 	if t.exact && e.Prev.Less(t.chain) {
 		p.lost = true
 	}
@@ -154,7 +158,7 @@ func (p *partition) caughtLocked(t *topic, e Entry) {
 
 // lateLocked tells the streams whose position is beyond an event already, which a living connection did not bring, that they
 // miss it: ids must not fall.
-func (p *partition) lateLocked(t *topic, e Entry) {
+func (p *partition) lateLocked(t *topic, e broker.Entry) {
 	for _, pt := range t.parts {
 		if pt.live && !pt.pos.Less(e.ID) {
 			pt.pushGap(&item{id: e.ID, topic: t.name, after: t.chain, oldest: e.ID})
@@ -180,25 +184,25 @@ func (p *partition) missingLocked(it *item) {
 }
 
 // bornLocked takes note of the birth that a mark tells of. One before that known here has come back from the past.
-func (p *partition) bornLocked(born ID) {
+func (p *partition) bornLocked(born broker.ID) {
 	p.birthLocked(born)
 	p.lost = p.lost || born.Less(p.born)
 }
 
 // birthLocked takes note that the broker lost events before born: every topic of every stream has a gap there, since
 // nobody can tell any more what was lost.
-func (p *partition) birthLocked(born ID) {
+func (p *partition) birthLocked(born broker.ID) {
 	if !p.born.Less(born) {
 		return
 	}
 	first := p.born.IsZero()
 	p.born, p.lost, p.told = born, false, false
-	p.seen = maxID(p.seen, born)
+	p.seen = broker.Later(p.seen, born)
 	if first {
 		return
 	}
 	p.log.Warn("the event store has lost events; every stream is told a gap", "event_id", born.String())
-	at := maxID(born, p.watermark)
+	at := broker.Later(born, p.watermark)
 	told := make(map[*part]bool)
 	for _, t := range p.topics {
 		for _, pt := range t.parts {
@@ -214,7 +218,7 @@ func (p *partition) birthLocked(born ID) {
 		if t.open {
 			p.logSize -= t.bytes
 			t.start(at)
-			t.closed = ID{}
+			t.closed = broker.ID{}
 			p.loading = append(p.loading, t)
 		}
 	}
@@ -225,9 +229,9 @@ func (p *partition) birthLocked(born ID) {
 // sureLocked is the id after which a stream at pos may miss something at a birth. The broker came back before anybody
 // noticed that it had lost events, and what it published meanwhile seemed to continue what was left: so it is not pos, but
 // the watermark at which the last connection ended.
-func (p *partition) sureLocked(pos ID) ID {
+func (p *partition) sureLocked(pos broker.ID) broker.ID {
 	if p.frozen.IsZero() {
 		return pos
 	}
-	return minID(pos, p.frozen)
+	return broker.Earlier(pos, p.frozen)
 }

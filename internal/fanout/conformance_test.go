@@ -9,8 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 
+	"sse-gateway/internal/broker/redis"
+
+	"sse-gateway/internal/broker"
+	"sse-gateway/internal/broker/memory"
+	"sse-gateway/internal/broker/redis/redistest"
 	"sse-gateway/internal/sse"
 )
 
@@ -30,13 +35,11 @@ type world struct {
 var quick = Options{Canary: 50 * time.Millisecond, Linger: 100 * time.Millisecond}
 
 func memoryWorld(_ *testing.T, s settings) world {
-	broker := NewMemory(MemoryOptions{HistorySize: s.history, HistoryTTL: s.ttl})
-	options := quick
-	options.HistoryTTL = s.ttl
+	store := memory.New(memory.Options{Retention: broker.Retention{Size: s.history, Events: s.ttl}})
 	var only *Hub
 	return world{hub: func(t *testing.T, _ string) *Hub {
 		if only == nil {
-			only = NewHub(broker, options)
+			only = NewHub(store, quick)
 			t.Cleanup(func() { closeHub(t, only) })
 		}
 		return only
@@ -44,20 +47,18 @@ func memoryWorld(_ *testing.T, s settings) world {
 }
 
 func redisWorld(t *testing.T, s settings) world {
-	url, client := startRedis(t)
+	url, client := redistest.Start(t)
 	return redisWorldAt(t, url, client, s)
 }
 
-func redisWorldAt(_ *testing.T, url string, client *redis.Client, s settings) world {
-	options := quick
-	options.HistoryTTL = s.ttl
+func redisWorldAt(_ *testing.T, url string, client *goredis.Client, s settings) world {
 	return world{
 		hub: func(t *testing.T, name string) *Hub {
-			broker, err := NewRedis(RedisOptions{URL: url, Replica: name, HistorySize: s.history, HistoryTTL: s.ttl, Partitions: 4})
+			store, err := redis.New(redis.Options{URL: url, Replica: name, Retention: broker.Retention{Size: s.history, Events: s.ttl}, Partitions: 4})
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := NewHub(broker, options)
+			h := NewHub(store, quick)
 			t.Cleanup(func() { closeHub(t, h) })
 			return h
 		},
@@ -117,9 +118,9 @@ func wantData(t *testing.T, events []sse.Event, want string) {
 	if got := data(events); got != want {
 		t.Fatalf("got %s, want %s\n%v", got, want, events)
 	}
-	last := ID{}
+	last := broker.ID{}
 	for _, e := range events {
-		id, err := ParseID(e.ID)
+		id, err := broker.ParseID(e.ID)
 		if e.ID == "" && e.Type == "gap" {
 			continue // it shares the id of the gap after it
 		}
@@ -398,7 +399,7 @@ func TestHub_ClosesATopic(t *testing.T) {
 		wantData(t, r.wait(t, 2), "1 close")
 		r.waitEnd(t, "closed")
 		s.Leave()
-		if got := b.Publish(t.Context(), []Publication{{Topic: "t", Data: json.RawMessage("2")}})[0]; !errors.Is(got.Err, ErrTopicClosed) {
+		if got := b.Publish(t.Context(), []Publication{{Topic: "t", Data: json.RawMessage("2")}})[0]; !errors.Is(got.Err, broker.ErrTopicClosed) {
 			t.Errorf("publish to a closed topic: got %v", got.Err)
 		}
 		rest := newRecorder()
@@ -426,7 +427,7 @@ func TestHub_PagesThroughHistory(t *testing.T) {
 			publish(t, h, "t", i)
 		}
 		var events []sse.Event
-		for after := (ID{}); ; {
+		for after := (broker.ID{}); ; {
 			page, err := h.History(t.Context(), "t", after, 10)
 			if err != nil {
 				t.Fatal(err)
@@ -483,17 +484,17 @@ func TestHub_CutsAnOwnersStreams(t *testing.T) {
 }
 
 func TestHub_RemembersCutsForReplicasThatComeLater(t *testing.T) {
-	url, client := startRedis(t)
+	url, client := redistest.Start(t)
 	learned := make(chan string, 8)
 	options := quick
 	options.CutTTL = time.Hour
 	options.OnCut = func(owner string, _ time.Time) { learned <- owner }
 	for _, name := range []string{"a", "b"} {
-		broker, err := NewRedis(RedisOptions{URL: url, Replica: name})
+		store, err := redis.New(redis.Options{URL: url, Replica: name})
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := NewHub(broker, options)
+		h := NewHub(store, options)
 		if name == "a" {
 			if err := h.Cut(t.Context(), "jack"); err != nil {
 				t.Error(err)
@@ -518,18 +519,18 @@ func TestHub_RemembersCutsForReplicasThatComeLater(t *testing.T) {
 }
 
 func TestHub_JoinFailsInTimeWithoutBroker(t *testing.T) {
-	broker, err := NewRedis(RedisOptions{URL: "redis://127.0.0.1:1", Replica: "a", Timeout: 200 * time.Millisecond})
+	store, err := redis.New(redis.Options{URL: "redis://127.0.0.1:1", Replica: "a", Timeout: 200 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	options := quick
 	options.Timeout = 200 * time.Millisecond
-	h := NewHub(broker, options)
+	h := NewHub(store, options)
 	defer closeHub(t, h)
-	if _, err := h.Join(context.Background(), JoinRequest{Topics: []string{"t"}}); !errors.Is(err, ErrUnavailable) {
+	if _, err := h.Join(context.Background(), JoinRequest{Topics: []string{"t"}}); !errors.Is(err, broker.ErrUnavailable) {
 		t.Errorf("join: got %v", err)
 	}
-	if result := h.Publish(context.Background(), []Publication{{Topic: "t", Data: json.RawMessage("1")}})[0]; !errors.Is(result.Err, ErrUnavailable) || !errors.Is(result.Err, ErrNotSent) {
+	if result := h.Publish(context.Background(), []Publication{{Topic: "t", Data: json.RawMessage("1")}})[0]; !errors.Is(result.Err, broker.ErrUnavailable) || !errors.Is(result.Err, broker.ErrNotSent) {
 		t.Errorf("publish: got %v, want that nothing was sent", result.Err)
 	}
 	if h.Ready() == nil {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"sse-gateway/internal/broker"
 )
 
 // maxPartitions bounds what a cursor may claim, so that a forged one costs no memory.
@@ -22,11 +24,11 @@ var errCursor = errors.New("unreadable cursor")
 //	uvarint partitions · (uvarint partition step · uvarint ms · uvarint seq)…
 //
 // where a step counts from the partition before it, the first from -1, so that each appears once and in order.
-type cursor []ID // by partition; the zero ID: not in the cursor
+type cursor []broker.ID // by partition; the zero ID: not in the cursor
 
 func parseCursor(text string, partitions int) (cursor, error) {
 	if partitions == 1 {
-		id, err := ParseID(text)
+		id, err := broker.ParseID(text)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errCursor, err)
 		}
@@ -61,7 +63,7 @@ func unpackCursor(packed []byte, partitions int) (cursor, error) {
 			return nil, fmt.Errorf("%w: a partition beyond the %d that there are", errCursor, partitions)
 		}
 		at += step - 1
-		c[at] = ID{MS: ms, Seq: seq}
+		c[at] = broker.ID{MS: ms, Seq: seq}
 	}
 	return c, nil
 }
@@ -87,11 +89,11 @@ func (c cursor) String() string {
 
 // oldest is where a partition begins that the cursor lacks: at the smallest ms that it has, since the stream was nowhere
 // later. It is no id of that partition.
-func (c cursor) oldest() ID {
-	var oldest ID
+func (c cursor) oldest() broker.ID {
+	var oldest broker.ID
 	for _, id := range c {
-		if !id.isBeginning() && (oldest.IsZero() || id.MS < oldest.MS) {
-			oldest = ID{MS: id.MS}
+		if !id.IsBeginning() && (oldest.IsZero() || id.MS < oldest.MS) {
+			oldest = broker.ID{MS: id.MS}
 		}
 	}
 	return oldest
@@ -99,16 +101,13 @@ func (c cursor) oldest() ID {
 
 // beginning is the position of a stream that asked for all that there is: it is before every event, and nothing that was
 // before the first one kept is missing. It is not the zero ID, which stands for a position that is not known.
-func beginning() ID { return ID{Seq: 1} }
-
-// isBeginning tells whether a client's id is before every event; also a client's own "0-0" is.
-func (id ID) isBeginning() bool { return id.MS == 0 }
+func beginning() broker.ID { return broker.ID{Seq: 1} }
 
 // Start says where a stream begins. The zero Start is now.
 type Start struct {
 	kind   startKind
-	at     ID     // startTime: the last id before the moment
-	cursor string // startCursor: as the client sent it
+	at     broker.ID // startTime: the last id before the moment
+	cursor string    // startCursor: as the client sent it
 }
 
 type startKind int
@@ -136,7 +135,7 @@ func ParseStart(lastEventID, since string, now time.Time) (Start, error) {
 	case "all":
 		return Start{kind: startAll}, nil
 	}
-	if _, err := ParseID(since); err == nil {
+	if _, err := broker.ParseID(since); err == nil {
 		return Start{kind: startCursor, cursor: since}, nil
 	}
 	if packed, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(since, "c")); err == nil && since[0] == 'c' {
@@ -146,10 +145,10 @@ func ParseStart(lastEventID, since string, now time.Time) (Start, error) {
 		}
 	}
 	if at, err := time.Parse(time.RFC3339Nano, since); err == nil {
-		return Start{kind: startTime, at: TimeID(at)}, nil
+		return Start{kind: startTime, at: broker.TimeID(at)}, nil
 	}
 	if back, err := time.ParseDuration(since); err == nil && back >= 0 {
-		return Start{kind: startTime, at: TimeID(now.Add(-back))}, nil
+		return Start{kind: startTime, at: broker.TimeID(now.Add(-back))}, nil
 	}
 	return Start{}, fmt.Errorf(`since=%q is none of now, all, an RFC 3339 time, a duration such as 10m, or an event id`, since)
 }

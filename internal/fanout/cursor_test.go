@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sse-gateway/internal/broker"
 )
 
 // cursorSeeds are positions as gateways give them out, and as forgers may.
@@ -14,8 +16,8 @@ func cursorSeeds() []string {
 	return []string{
 		"", "-", "0-0", "0-1", "1763870000123-7", "18446744073709551615-18446744073709551615", "18446744073709551616-0", "01-1", "+1-1", "1-", "-1-1",
 		cursor{{MS: 5, Seq: 1}, {}, {MS: 7}, {MS: 1<<64 - 1, Seq: 1<<64 - 1}}.String(),
-		cursor(make([]ID, 16)).String(),
-		cursor(slices.Repeat([]ID{{MS: 1763870000123, Seq: 9}}, 4)).String(),
+		cursor(make([]broker.ID, 16)).String(),
+		cursor(slices.Repeat([]broker.ID{{MS: 1763870000123, Seq: 9}}, 4)).String(),
 		"c", "c=", "cc", packed(0), packed(1, 1, 5, 1), packed(4), packed(4, 0, 5, 1), packed(4, 5, 5, 1), packed(4, 1, 5), packed(4, 1, 5, 1, 1, 5, 1, 3, 1, 1),
 		packed(4, 0x81, 0x00, 5, 1), packed(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1, 1, 1),
 		packed(4, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 5, 1), packed([]byte(strings.Repeat("\xff", 12))...),
@@ -32,7 +34,7 @@ func FuzzParseCursor(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string, exponent uint8) {
 		partitions := 1 << (exponent % 13)
-		if id, err := ParseID(text); err == nil && id.String() != text {
+		if id, err := broker.ParseID(text); err == nil && id.String() != text {
 			t.Errorf("id %q is read as %s", text, id)
 		}
 		c, err := parseCursor(text, partitions)
@@ -42,7 +44,7 @@ func FuzzParseCursor(f *testing.F) {
 		if len(c) != partitions {
 			t.Fatalf("%q has %d of %d partitions", text, len(c), partitions)
 		}
-		if !slices.ContainsFunc(c, func(id ID) bool { return !id.IsZero() }) {
+		if !slices.ContainsFunc(c, func(id broker.ID) bool { return !id.IsZero() }) {
 			return // nothing of it has to be written
 		}
 		again, err := parseCursor(c.String(), partitions)

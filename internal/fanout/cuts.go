@@ -6,14 +6,6 @@ import (
 	"time"
 )
 
-// A cutStore is a broker that remembers who was cut off, for as long as a token may live.
-type cutStore interface {
-	// RememberCut keeps that owner was cut off at a time, and drops cuts older than keep.
-	RememberCut(ctx context.Context, owner string, at time.Time, keep time.Duration) error
-	// Cuts returns all that are kept, by owner.
-	Cuts(ctx context.Context) (map[string]time.Time, error)
-}
-
 // A cut ends an owner's streams.
 type cut struct {
 	Owner string    `json:"owner"`
@@ -26,8 +18,7 @@ func (h *Hub) Cut(ctx context.Context, owner string) error {
 	c := cut{Owner: owner, At: time.Now()}
 	h.cutLocal(c)
 	if h.remembersCuts() {
-		store := h.broker.(cutStore)
-		if err := store.RememberCut(ctx, owner, c.At, h.opts.CutTTL); err != nil {
+		if err := h.broker.RememberCut(ctx, owner, c.At, h.opts.CutTTL); err != nil {
 			return fmt.Errorf("remember that %q was cut off: %w", owner, err)
 		}
 	}
@@ -37,21 +28,17 @@ func (h *Hub) Cut(ctx context.Context, owner string) error {
 	return nil
 }
 
-func (h *Hub) remembersCuts() bool {
-	_, can := h.broker.(cutStore)
-	return can && h.opts.CutTTL > 0
-}
+func (h *Hub) remembersCuts() bool { return h.opts.CutTTL > 0 }
 
 // watchCuts loads the cuts that the broker remembers whenever the hub's control channel has been without connection.
 func (h *Hub) watchCuts(ctx context.Context) {
 	if !h.remembersCuts() {
 		return
 	}
-	store := h.broker.(cutStore)
 	known := make(map[string]time.Time)
 	p := h.partitions[0]
 	for p.waitLive(ctx) == nil {
-		cuts, err := store.Cuts(ctx)
+		cuts, err := h.broker.Cuts(ctx)
 		if err != nil {
 			h.opts.Log.Warn("the cuts could not be loaded", "err", err)
 			if pause(ctx) != nil {

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
 
@@ -99,7 +100,7 @@ func (r *recorder) waitEnd(t *testing.T, want string) {
 	}
 }
 
-func publish(t *testing.T, h *Hub, topic string, n int) ID {
+func publish(t *testing.T, h *Hub, topic string, n int) broker.ID {
 	t.Helper()
 	result := h.Publish(t.Context(), []Publication{{Topic: topic, Data: json.RawMessage(fmt.Sprint(n))}})[0]
 	if result.Err != nil {

@@ -7,13 +7,14 @@ import (
 	"sync"
 	"time"
 
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
 
 // History returns up to limit events of a topic after an id, oldest first.
-func (h *Hub) History(ctx context.Context, topic string, after ID, limit int) (Page, error) {
+func (h *Hub) History(ctx context.Context, topic string, after broker.ID, limit int) (Page, error) {
 	p := h.partition(topic)
-	tails, err := h.broker.Read(ctx, p.index, []Read{{Topic: topic, After: after, Limit: limit + 1}})
+	tails, err := h.broker.Read(ctx, p.index, []broker.Read{{Topic: topic, After: after, Limit: limit + 1}})
 	if err != nil {
 		return Page{}, fmt.Errorf("read the history of topic %q after %s: %w", topic, after, err)
 	}
@@ -38,11 +39,11 @@ func (h *Hub) History(ctx context.Context, topic string, after ID, limit int) (P
 // Topic describes one topic, or one inbox, over all replicas.
 func (h *Hub) Topic(ctx context.Context, topic string) (TopicInfo, error) {
 	p := h.partition(topic)
-	var tails []Tail
+	var tails []broker.Tail
 	var readErr error
 	var read sync.WaitGroup
 	read.Go(func() {
-		tails, readErr = h.broker.Read(ctx, p.index, []Read{{Topic: topic, Limit: 1, Count: true}})
+		tails, readErr = h.broker.Read(ctx, p.index, []broker.Read{{Topic: topic, Limit: 1, Count: true}})
 	})
 	counts, err := h.ask(ctx, question{Topic: topic})
 	read.Wait()
@@ -52,7 +53,7 @@ func (h *Hub) Topic(ctx context.Context, topic string) (TopicInfo, error) {
 	if err != nil {
 		return TopicInfo{}, fmt.Errorf("describe topic %q: %w", topic, err)
 	}
-	info := TopicInfo{Topic: topic, Subscribers: counts[topic], Events: tails[0].Kept, Last: tails[0].Last, Closed: closeHolds(tails[0].Closed, time.Now(), h.opts.HistoryTTL)}
+	info := TopicInfo{Topic: topic, Subscribers: counts[topic], Events: tails[0].Kept, Last: tails[0].Last, Closed: p.keep.Closed(tails[0].Closed, time.Now())}
 	if entries := tails[0].Entries; len(entries) > 0 {
 		info.First = entries[0].ID
 	}

@@ -1,5 +1,6 @@
-// Package fanout brings every published event to every subscription of its topic, on every replica: the brokers that
-// store and carry events, the hub of local subscriptions, and the replay that makes a resume exact.
+// Package fanout brings every published event to every subscription of its topic, on every replica: the
+// hub of local subscriptions, what this replica knows of each partition of the broker, and the replay that makes a
+// resume exact.
 package fanout
 
 import (
@@ -17,32 +18,18 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
 
-// Errors that callers branch on. Everything else that Hub returns is an internal fault.
-var (
-	// ErrUnavailable: the broker did not answer in time; whether a publish took effect is unknown unless
-	// ErrNotSent is in the chain as well.
-	ErrUnavailable = errors.New("the event store is unavailable")
-	// ErrNotSent, always together with ErrUnavailable: the publish never reached the broker.
-	ErrNotSent = errors.New("nothing was sent to the event store")
-	// ErrFull: the broker refuses writes for want of memory; nothing was published.
-	ErrFull = errors.New("the event store is full")
-	// ErrTopicClosed: the topic's close event has been published.
-	ErrTopicClosed = errors.New("the topic is closed")
-	// ErrCut: the subscription's user was cut off while it joined.
-	ErrCut = errors.New("the streams of this user have been ended")
-	// ErrStopped: the hub has been closed.
-	ErrStopped = errors.New("the gateway is stopping")
-)
+// ErrCut: the subscription's user was cut off while it joined.
+var ErrCut = errors.New("the streams of this user have been ended")
 
 // Inbox is the topic of a user's personal events. Public topic names never start with "@".
 func Inbox(user string) string { return "@" + user }
 
 // Options are the limits and times of a Hub. The zero value of a field means its default in brackets.
 type Options struct {
-	HistoryTTL  time.Duration // how long a topic's events are kept after its last; as the broker has it [1h]
 	QueueEvents int           // bound of a stream's pending events; replay pushes half of it at once [1024]
 	QueueBytes  int           // the same in bytes [256 KiB]
 	Timeout     time.Duration // how long a join waits for the broker [2s]
@@ -61,7 +48,6 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	o.HistoryTTL = cmp.Or(o.HistoryTTL, time.Hour)
 	o.QueueEvents = cmp.Or(o.QueueEvents, 1024)
 	o.QueueBytes = cmp.Or(o.QueueBytes, 256<<10)
 	o.Timeout = cmp.Or(o.Timeout, 2*time.Second)
@@ -77,26 +63,10 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// retention is K: how long the broker keeps a topic's last id, which outlives the topic's events.
-func (o Options) retention() time.Duration { return retention(o.HistoryTTL) }
-
-func retention(historyTTL time.Duration) time.Duration { return max(24*time.Hour, 2*historyTTL) }
-
-// closeTTL is how long a close holds: a little longer than the history that it ends.
-func closeTTL(historyTTL time.Duration) time.Duration { return historyTTL + time.Minute }
-
-// closeHolds tells whether a topic whose close event is closed (zero: none) is closed still.
-func closeHolds(closed ID, now time.Time, historyTTL time.Duration) bool {
-	return !closed.IsZero() && now.Before(time.UnixMilli(int64(closed.MS)).Add(closeTTL(historyTTL)))
-}
-
-// keyTTL is how long an idempotency key is known.
-const keyTTL = 5 * time.Minute
-
 // A Hub joins local subscriptions to the broker: one per replica. It owns a goroutine per partition and one more per Pub/Sub
 // connection.
 type Hub struct {
-	broker     Broker
+	broker     broker.Broker
 	opts       Options
 	partitions []*partition
 	comment    *sse.Frame // the heartbeat of a stream whose position has not moved
@@ -107,11 +77,11 @@ type Hub struct {
 }
 
 // NewHub starts a hub on a broker, which it closes in the end.
-func NewHub(broker Broker, opts Options) *Hub {
+func NewHub(store broker.Broker, opts Options) *Hub {
 	ctx, stop := context.WithCancel(context.Background())
-	h := &Hub{broker: broker, opts: opts.withDefaults(), comment: sse.NewPing(""), stop: stop}
-	for i := range broker.Partitions() {
-		p := newPartition(i, broker, h.opts, h.control)
+	h := &Hub{broker: store, opts: opts.withDefaults(), comment: sse.NewPing(""), stop: stop}
+	for i := range store.Partitions() {
+		p := newPartition(i, store, h.opts, h.control)
 		h.partitions = append(h.partitions, p)
 		h.running.Go(func() { p.run(ctx) })
 	}
@@ -133,11 +103,11 @@ func (h *Hub) Close() error {
 func (h *Hub) Ready() error {
 	for _, p := range h.partitions {
 		if !p.isLive() {
-			return fmt.Errorf("%w: partition %d is not connected or catching up", ErrUnavailable, p.index)
+			return fmt.Errorf("%w: partition %d is not connected or catching up", broker.ErrUnavailable, p.index)
 		}
 	}
 	if h.remembersCuts() && !h.cutsKnown.Load() {
-		return fmt.Errorf("%w: it is not known yet who has been cut off", ErrUnavailable)
+		return fmt.Errorf("%w: it is not known yet who has been cut off", broker.ErrUnavailable)
 	}
 	return nil
 }
@@ -158,8 +128,8 @@ func partitionOf(topic string, n int) int {
 }
 
 // Publish publishes events, and answers one Result each, in order. Events of one partition are published in order.
-func (h *Hub) Publish(ctx context.Context, pubs []Publication) []Result {
-	ops := make([]Op, len(pubs))
+func (h *Hub) Publish(ctx context.Context, pubs []Publication) []broker.Result {
+	ops := make([]broker.Op, len(pubs))
 	for i := range pubs {
 		ops[i] = pubs[i].op()
 	}
@@ -167,14 +137,14 @@ func (h *Hub) Publish(ctx context.Context, pubs []Publication) []Result {
 }
 
 // op encodes the event, once for all replicas.
-func (pub *Publication) op() Op {
+func (pub *Publication) op() broker.Op {
 	envelope := sse.Envelope{Topic: pub.Topic, Data: pub.Data, From: pub.From}
 	if user, personal := strings.CutPrefix(pub.Topic, "@"); personal {
 		envelope.Topic, envelope.User = "", user
 	}
 	size := len(pub.Topic) + len(pub.Data) + len(pub.From) + 96
 	block := sse.AppendBlock(make([]byte, 0, size), cmp.Or(pub.Type, "message"), pub.Retry, envelope.Append(make([]byte, 0, size)))
-	op := Op{Topic: pub.Topic, Block: block}
+	op := broker.Op{Topic: pub.Topic, Block: block}
 	if pub.Key != "" {
 		op.Key = strconv.Quote(pub.Publisher) + strconv.Quote(pub.Topic) + pub.Key
 	}
@@ -182,17 +152,17 @@ func (pub *Publication) op() Op {
 }
 
 // CloseTopic publishes the topic's last event. A topic that is closed already stays as it is: the id is that of its close.
-func (h *Hub) CloseTopic(ctx context.Context, topic string) (ID, error) {
+func (h *Hub) CloseTopic(ctx context.Context, topic string) (broker.ID, error) {
 	data := sse.Envelope{Topic: topic, Data: json.RawMessage("null")}.Append(nil)
-	result := h.publish(ctx, []Op{{Topic: topic, Close: true, Block: sse.AppendBlock(nil, "close", 0, data)}})[0]
+	result := h.publish(ctx, []broker.Op{{Topic: topic, Close: true, Block: sse.AppendBlock(nil, "close", 0, data)}})[0]
 	return result.ID, result.Err
 }
 
-func (h *Hub) publish(ctx context.Context, ops []Op) []Result {
+func (h *Hub) publish(ctx context.Context, ops []broker.Op) []broker.Result {
 	if len(h.partitions) == 1 {
 		return h.partitions[0].publish(ctx, ops)
 	}
-	results := make([]Result, len(ops))
+	results := make([]broker.Result, len(ops))
 	places := make(map[*partition][]int)
 	for i := range ops {
 		p := h.partition(ops[i].Topic)
@@ -201,7 +171,7 @@ func (h *Hub) publish(ctx context.Context, ops []Op) []Result {
 	var all sync.WaitGroup
 	for p, at := range places {
 		all.Go(func() {
-			mine := make([]Op, len(at))
+			mine := make([]broker.Op, len(at))
 			for i, place := range at {
 				mine[i] = ops[place]
 			}
@@ -214,15 +184,15 @@ func (h *Hub) publish(ctx context.Context, ops []Op) []Result {
 	return results
 }
 
-func (p *partition) publish(ctx context.Context, ops []Op) []Result {
+func (p *partition) publish(ctx context.Context, ops []broker.Op) []broker.Result {
 	floor := p.floor()
 	for i := range ops {
 		ops[i].Floor = floor
 	}
 	results := p.broker.Publish(ctx, p.index, ops)
-	var newest ID
+	var newest broker.ID
 	for _, result := range results {
-		newest = maxID(newest, result.ID)
+		newest = broker.Later(newest, result.ID)
 	}
 	p.saw(newest)
 	return results
@@ -237,12 +207,6 @@ type Publication struct {
 	From      string          // the publisher's subject, shown in the envelope; may be empty
 	Key       string          // idempotency key; may be empty
 	Publisher string          // the scope of Key, besides the topic
-}
-
-// Result is what became of one Publication: its id, or an error that wraps one of the sentinels above.
-type Result struct {
-	ID  ID
-	Err error
 }
 
 // JoinRequest says what a subscription is to get. Its names have been checked and authorised by the caller.
@@ -269,22 +233,22 @@ type Sink interface {
 // TopicInfo describes one topic over all replicas.
 type TopicInfo struct {
 	Topic       string
-	Subscribers int  // open streams, over all replicas
-	Events      int  // kept in the history
-	First, Last ID   // of the kept events; Last also when the events have expired but the last id is known
-	Closed      bool // its close event has been published
+	Subscribers int       // open streams, over all replicas
+	Events      int       // kept in the history
+	First, Last broker.ID // of the kept events; Last also when the events have expired but the last id is known
+	Closed      bool      // its close event has been published
 }
 
 // StoredEvent is an event of the history.
 type StoredEvent struct {
-	ID    ID
+	ID    broker.ID
 	Event sse.Event // as a subscriber would receive it; Data is the envelope's JSON
 }
 
 // Page is a part of a topic's history, oldest first.
 type Page struct {
 	Events []StoredEvent
-	Next   ID   // to go on after
-	More   bool // there are more events after Next now
-	Gap    bool // events after the asked-for id are no longer kept
+	Next   broker.ID // to go on after
+	More   bool      // there are more events after Next now
+	Gap    bool      // events after the asked-for id are no longer kept
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"sse-gateway/internal/broker"
 )
 
 // A reader reads one topic's history, a page at a time, and finds the gaps in it.
@@ -11,30 +13,30 @@ type reader struct {
 	topic string
 	// t and closed: of a replica's catch-up, the topic and the id of its close event.
 	t      *topic
-	closed ID
-	has    ID // every event of the topic up to it has been read, or is told missing
+	closed broker.ID
+	has    broker.ID // every event of the topic up to it has been read, or is told missing
 	// known: no gap is told up to it (the stream did not ask for what was before).
-	known ID
+	known broker.ID
 	items []item // read, not yet handed out
 	done  bool   // nothing is left up to the merge's end
 }
 
 // An item is one event of a merged history, or a gap in one topic.
 type item struct {
-	id     ID
+	id     broker.ID
 	topic  string
-	from   *reader // unless from a topic's log
-	entry  Entry   // unless gap
+	from   *reader      // unless from a topic's log
+	entry  broker.Entry // unless gap
 	gap    bool
-	after  ID // gap: something after it may be missing, up to id
-	oldest ID // gap: the oldest event kept after the gap; zero: none
-	tell   ID // gap: the position that the stream has with it; zero: as before
+	after  broker.ID // gap: something after it may be missing, up to id
+	oldest broker.ID // gap: the oldest event kept after the gap; zero: none
+	tell   broker.ID // gap: the position that the stream has with it; zero: as before
 }
 
 // place is the id that the item comes after, or at. A gap comes before all that is above what the stream had of the topic:
 // whoever is cut off at an event from within the gap may go on at a replica that still has the gap's last events in its
 // log, and that would not notice that others before them are missing.
-func (it *item) place() ID {
+func (it *item) place() broker.ID {
 	if it.gap {
 		return it.after
 	}
@@ -44,26 +46,26 @@ func (it *item) place() ID {
 // A merge reads topics of one partition up to an id, merged in id order, with gaps as early as they can be told. The end
 // of a full page bounds what is handed out: above it there may be smaller ids that have not been read.
 type merge struct {
-	broker  Broker
+	broker  broker.Broker
 	part    int
 	readers []*reader
-	end     ID // nothing above it is handed out
+	end     broker.ID // nothing above it is handed out
 	// crossing: a birth follows end, and every topic is told a gap there. None is told at end itself.
 	crossing bool
-	expired  func() ID // what a last id is not above that the broker does not know any more
+	expired  func() broker.ID // what a last id is not above that the broker does not know any more
 	limit    int
 }
 
 // next returns the next items, in id order, and the id up to which the history is complete with them; that is end when
 // there is nothing more.
-func (m *merge) next(ctx context.Context) ([]item, ID, error) {
+func (m *merge) next(ctx context.Context) ([]item, broker.ID, error) {
 	if err := m.refill(ctx); err != nil {
-		return nil, ID{}, err
+		return nil, broker.ID{}, err
 	}
 	bound := m.end
 	for _, r := range m.readers {
 		if !r.done {
-			bound = minID(bound, r.items[len(r.items)-1].id)
+			bound = broker.Earlier(bound, r.items[len(r.items)-1].id)
 		}
 	}
 	var items []item
@@ -81,7 +83,7 @@ func (m *merge) next(ctx context.Context) ([]item, ID, error) {
 
 // arrange puts items in order; there is nothing else up to bound. The last of some gaps tells their end as the position if
 // no event at or below it follows, so that who is cut off then is not told again.
-func arrange(items []item, bound ID) {
+func arrange(items []item, bound broker.ID) {
 	slices.SortStableFunc(items, func(a, b item) int {
 		at, other := a.place(), b.place()
 		switch {
@@ -92,14 +94,14 @@ func arrange(items []item, bound ID) {
 		}
 		return 0
 	})
-	var end ID
+	var end broker.ID
 	for i := range items {
 		it := &items[i]
 		if !it.gap {
-			end = ID{}
+			end = broker.ID{}
 			continue
 		}
-		end = maxID(end, it.id)
+		end = broker.Later(end, it.id)
 		last := i+1 == len(items) || (!items[i+1].gap && end.Less(items[i+1].id))
 		if last && !bound.Less(end) {
 			it.tell = end
@@ -109,11 +111,11 @@ func arrange(items []item, bound ID) {
 
 // refill reads the next page of every topic that has nothing left in hand.
 func (m *merge) refill(ctx context.Context) error {
-	var reads []Read
+	var reads []broker.Read
 	var empty []*reader
 	for _, r := range m.readers {
 		if !r.done && len(r.items) == 0 {
-			reads = append(reads, Read{Topic: r.topic, After: r.has, Limit: m.limit})
+			reads = append(reads, broker.Read{Topic: r.topic, After: r.has, Limit: m.limit})
 			empty = append(empty, r)
 		}
 	}
@@ -135,7 +137,7 @@ func (m *merge) refill(ctx context.Context) error {
 
 // take adds a page to a reader. An event whose predecessor is later than what the reader has proves that something
 // between was trimmed; also the first event beyond the end, which is not handed out.
-func (m *merge) take(r *reader, tail Tail) {
+func (m *merge) take(r *reader, tail broker.Tail) {
 	for _, e := range tail.Entries {
 		m.gap(r, e.Prev, e.ID)
 		if m.end.Less(e.ID) {
@@ -143,7 +145,7 @@ func (m *merge) take(r *reader, tail Tail) {
 			return
 		}
 		r.items = append(r.items, item{id: e.ID, topic: r.topic, from: r, entry: e})
-		r.has, r.known = e.ID, ID{}
+		r.has, r.known = e.ID, broker.ID{}
 	}
 	if len(tail.Entries) == m.limit {
 		return
@@ -156,13 +158,13 @@ func (m *merge) take(r *reader, tail Tail) {
 	if last.IsZero() {
 		last = m.expired()
 	}
-	m.gap(r, last, ID{})
+	m.gap(r, last, broker.ID{})
 }
 
 // gap notes that nothing between what the reader has and id can be read any more, if that is so.
-func (m *merge) gap(r *reader, id, oldest ID) {
-	id = minID(id, m.end)
-	if !maxID(r.has, r.known).Less(id) || (m.crossing && id == m.end) {
+func (m *merge) gap(r *reader, id, oldest broker.ID) {
+	id = broker.Earlier(id, m.end)
+	if !broker.Later(r.has, r.known).Less(id) || (m.crossing && id == m.end) {
 		return
 	}
 	r.items = append(r.items, item{id: id, topic: r.topic, from: r, gap: true, after: r.has, oldest: oldest})

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
 
@@ -61,9 +62,9 @@ type modelSession struct {
 	ready  bool
 	all    []bool // by partition: it asked for whatever there is, and nothing before that is missing
 	timed  bool
-	forged bool // its cursor is none
-	start  []ID // where it began, by partition
-	pos    []ID // the last position that it was told, by partition
+	forged bool        // its cursor is none
+	start  []broker.ID // where it began, by partition
+	pos    []broker.ID // the last position that it was told, by partition
 	got    map[*modelEvent]bool
 	told   []bool // by partition: the id of ready tells it where it starts
 	moved  []bool // by partition: it has been told a position beyond its start
@@ -79,14 +80,14 @@ type modelSession struct {
 
 type modelGap struct {
 	topic        string
-	after, until ID
+	after, until broker.ID
 }
 
 // end is how far a gap reaches that came without an id: up to the oldest event kept after it or, if nothing is, up to where
 // the replica was then.
-func (s *modelSession) end(frame *sse.Frame, oldest ID) ID {
+func (s *modelSession) end(frame *sse.Frame, oldest broker.ID) broker.ID {
 	if !oldest.IsZero() {
-		return oldest.before()
+		return oldest.Prior()
 	}
 	s.sink.mu.Lock()
 	defer s.sink.mu.Unlock()
@@ -103,7 +104,7 @@ func (c *modelClient) connect(hub int) {
 	s := &modelSession{
 		client: c, hub: hub, on: c.w.hubs[hub], cursor: c.lastID, leave: cancel, over: make(chan struct{}), got: make(map[*modelEvent]bool),
 		request: JoinRequest{Topics: c.topics, Owner: c.name, Start: start, Raw: c.raw},
-		sink:    &modelSink{limit: c.w.opts.QueueEvents, hub: c.w.hubs[hub], gaps: make(map[*sse.Frame]ID)},
+		sink:    &modelSink{limit: c.w.opts.QueueEvents, hub: c.w.hubs[hub], gaps: make(map[*sse.Frame]broker.ID)},
 	}
 	s.begin(start)
 	c.session = s
@@ -198,7 +199,7 @@ type modelSink struct {
 
 	mu     sync.Mutex
 	frames []*sse.Frame
-	gaps   map[*sse.Frame]ID // where the replica was when it pushed a gap
+	gaps   map[*sse.Frame]broker.ID // where the replica was when it pushed a gap
 	reason string
 	room   chan struct{}
 }
@@ -218,7 +219,7 @@ func (k *modelSink) Push(frame *sse.Frame) bool {
 data: {"topic":"`)); gap {
 		topic, _, _ := bytes.Cut(rest, []byte(`"`))
 		p := k.hub.partition(string(topic)) // its lock is held
-		k.gaps[frame] = maxID(p.watermark, p.topics[string(topic)].chain)
+		k.gaps[frame] = broker.Later(p.watermark, p.topics[string(topic)].chain)
 	}
 	k.frames = append(k.frames, frame)
 	return true

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing/synctest"
 	"time"
+
+	"sse-gateway/internal/broker"
 )
 
 // wait lets all goroutines go on until each waits for the driver or for time to pass, and looks at the streams.
@@ -106,7 +108,7 @@ func (w *modelWorld) deliver(f *modelFeed, n int) {
 	f.out <- messages
 }
 
-func describe(m Message) string {
+func describe(m broker.Message) string {
 	return [...]string{
 		fmt.Sprintf("event %s %s prev %s", m.Topic, m.Entry.ID, m.Entry.Prev), "ack " + m.Topic,
 		fmt.Sprintf("mark %d head %s born %s", m.Mark.Seq, m.Mark.Head, m.Mark.Born), "birth " + m.Mark.Born.String(), "control",

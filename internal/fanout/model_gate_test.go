@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
+
+	"sse-gateway/internal/broker"
 )
 
 // The gate is where everything that happens in a run of the model waits for the driver to let it happen.
@@ -40,7 +43,7 @@ func (g *modelGate) do(ctx context.Context, label string, effects ...func()) err
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		c.gone = true
-		return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+		return fmt.Errorf("%w: %w", broker.ErrUnavailable, ctx.Err())
 	}
 }
 
@@ -92,14 +95,15 @@ func (r *modelReplica) do(ctx context.Context, part int, what string, effects ..
 	return r.w.gate.do(ctx, fmt.Sprintf("%s/%d %s", r.name, part, what), effects...)
 }
 
-func (r *modelReplica) Partitions() int { return len(r.w.stores) }
-func (r *modelReplica) Replica() string { return r.name }
-func (r *modelReplica) Close() error    { return nil }
+func (r *modelReplica) Partitions() int             { return len(r.w.stores) }
+func (r *modelReplica) Retention() broker.Retention { return r.w.keep }
+func (r *modelReplica) Replica() string             { return r.name }
+func (r *modelReplica) Close() error                { return nil }
 
-func (r *modelReplica) Open(ctx context.Context, part int) (Feed, error) {
+func (r *modelReplica) Open(ctx context.Context, part int) (broker.Feed, error) {
 	f := &modelFeed{
 		w: r.w, replica: r.name, part: part, topics: make(map[string]bool),
-		out: make(chan []Message, 1), dead: make(chan struct{}),
+		out: make(chan []broker.Message, 1), dead: make(chan struct{}),
 	}
 	err := r.do(ctx, part, "open", func() { r.w.stores[part].feeds = append(r.w.stores[part].feeds, f) })
 	if err != nil {
@@ -109,31 +113,31 @@ func (r *modelReplica) Open(ctx context.Context, part int) (Feed, error) {
 	return f, nil
 }
 
-func (r *modelReplica) Publish(_ context.Context, part int, ops []Op) []Result {
-	results := make([]Result, len(ops))
+func (r *modelReplica) Publish(_ context.Context, part int, ops []broker.Op) []broker.Result {
+	results := make([]broker.Result, len(ops))
 	effects := make([]func(), len(ops))
 	for i := range ops {
 		effects[i] = func() { results[i] = r.w.stores[part].publish(&ops[i]) }
 	}
 	if err := r.do(context.Background(), part, "publish", effects...); err != nil {
-		failed := make([]Result, len(ops))
+		failed := make([]broker.Result, len(ops))
 		for i := range failed {
-			failed[i].Err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+			failed[i].Err = fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
 		}
 		return failed
 	}
 	return results
 }
 
-func (r *modelReplica) Mark(ctx context.Context, part int, seq uint64, floor, rebirth ID) error {
+func (r *modelReplica) Mark(ctx context.Context, part int, seq uint64, floor, rebirth broker.ID) error {
 	return r.do(ctx, part, fmt.Sprintf("mark %d floor %s rebirth %s", seq, floor, rebirth), func() {
 		r.w.stores[part].mark(r.name, seq, floor, rebirth)
 	})
 }
 
 // Read is not atomic, as a pipeline is not: the last ids come first, then each topic's entries, then what is beyond them.
-func (r *modelReplica) Read(ctx context.Context, part int, reads []Read) ([]Tail, error) {
-	s, tails := r.w.stores[part], make([]Tail, len(reads))
+func (r *modelReplica) Read(ctx context.Context, part int, reads []broker.Read) ([]broker.Tail, error) {
+	s, tails := r.w.stores[part], make([]broker.Tail, len(reads))
 	effects := []func(){func() {
 		for i := range reads {
 			t := s.topic(reads[i].Topic)
@@ -163,6 +167,13 @@ func (r *modelReplica) Read(ctx context.Context, part int, reads []Read) ([]Tail
 	return tails, nil
 }
 
+// The model cuts nobody off.
+func (r *modelReplica) RememberCut(context.Context, string, time.Time, time.Duration) error {
+	return errModel
+}
+
+func (r *modelReplica) Cuts(context.Context) (map[string]time.Time, error) { return nil, errModel }
+
 func (r *modelReplica) Send(context.Context, string, []byte) (int, error) { return 0, errModel }
 
 // A modelFeed is one Pub/Sub connection. The driver owns it, but for out and dead.
@@ -171,12 +182,12 @@ type modelFeed struct {
 	replica  string
 	part     int
 	topics   map[string]bool
-	deaf     bool      // what is sent to it is lost without a word
-	flight   []Message // sent by the broker, not yet received
+	deaf     bool             // what is sent to it is lost without a word
+	flight   []broker.Message // sent by the broker, not yet received
 	mu       sync.Mutex
 	commands []modelCommand // sent by the replica, not yet executed; guarded by mu
 	closed   bool           // guarded by mu
-	out      chan []Message
+	out      chan []broker.Message
 	dead     chan struct{} // closed with the connection
 }
 
@@ -187,7 +198,7 @@ type modelCommand struct {
 
 func (f *modelFeed) hub() int { return int(f.replica[0] - 'A') }
 
-func (f *modelFeed) send(m Message) {
+func (f *modelFeed) send(m broker.Message) {
 	if !f.deaf && !f.isClosed() {
 		f.flight = append(f.flight, m)
 	}
@@ -225,7 +236,7 @@ func (f *modelFeed) execute() {
 	for _, topic := range c.topics {
 		f.topics[topic] = c.subscribe
 		if c.subscribe {
-			f.send(Message{Kind: MessageAck, Topic: topic})
+			f.send(broker.Message{Kind: broker.MessageAck, Topic: topic})
 		}
 	}
 }
@@ -242,7 +253,7 @@ func (f *modelFeed) isClosed() bool {
 	return f.closed
 }
 
-func (f *modelFeed) Receive(buf []Message) ([]Message, error) {
+func (f *modelFeed) Receive(buf []broker.Message) ([]broker.Message, error) {
 	select {
 	case messages := <-f.out:
 		return append(buf, messages...), nil

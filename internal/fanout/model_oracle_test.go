@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
 
@@ -17,7 +18,7 @@ import (
 // begin notes where the stream starts.
 func (s *modelSession) begin(start Start) {
 	w := s.client.w
-	s.start, s.all = make([]ID, len(w.stores)), make([]bool, len(w.stores))
+	s.start, s.all = make([]broker.ID, len(w.stores)), make([]bool, len(w.stores))
 	s.moved = make([]bool, len(w.stores))
 	s.told = slices.Repeat([]bool{start.kind != startCursor}, len(w.stores))
 	for _, store := range w.stores {
@@ -44,7 +45,7 @@ func (s *modelSession) begin(start Start) {
 			if s.start[part] = id; id.IsZero() {
 				s.start[part] = oldest
 			}
-			s.all[part], s.told[part] = s.start[part].isBeginning(), id.IsZero()
+			s.all[part], s.told[part] = s.start[part].IsBeginning(), id.IsZero()
 		}
 	}
 	// Who comes back to begin with what there is, having taken over no position, asks for nothing that was before.
@@ -79,7 +80,7 @@ func (s *modelSession) take(frame *sse.Frame) {
 		if event.Comment != "" {
 			continue
 		}
-		var at []ID
+		var at []broker.ID
 		if event.ID != "" {
 			if at, err = parseCursor(event.ID, len(w.stores)); err != nil {
 				w.fail("%s got the unreadable id %q", c.name, event.ID)
@@ -107,7 +108,7 @@ func (s *modelSession) take(frame *sse.Frame) {
 }
 
 // takeReady: the stream begins, at its start or at an id that it is told now.
-func (s *modelSession) takeReady(at []ID) {
+func (s *modelSession) takeReady(at []broker.ID) {
 	if s.ready {
 		s.client.w.fail("%s got ready twice", s.client.name)
 	}
@@ -119,7 +120,7 @@ func (s *modelSession) takeReady(at []ID) {
 	}
 }
 
-func (s *modelSession) takeEvent(e *modelEvent, at []ID) {
+func (s *modelSession) takeEvent(e *modelEvent, at []broker.ID) {
 	c, w := s.client, s.client.w
 	switch {
 	case e == nil || !slices.Contains(c.topics, e.topic):
@@ -146,30 +147,30 @@ func (s *modelSession) takeGap(frame *sse.Frame, data string) {
 		w.fail("%s got a strange gap: %s, %v", s.client.name, data, err)
 		return
 	}
-	after, _ := ParseID(gap.After)
+	after, _ := broker.ParseID(gap.After)
 	part := partitionOf(gap.Topic, len(w.stores))
 	if after.IsZero() && (s.forged || s.ahead(part)) {
-		s.start[part], s.pos[part], s.all[part] = ID{}, ID{}, false // the one place where ids may fall
+		s.start[part], s.pos[part], s.all[part] = broker.ID{}, broker.ID{}, false // the one place where ids may fall
 	}
-	oldest, _ := ParseID(gap.Oldest)
+	oldest, _ := broker.ParseID(gap.Oldest)
 	s.open = append(s.open, modelGap{topic: gap.Topic, after: after, until: s.end(frame, oldest)})
 	s.client.owed = slices.DeleteFunc(s.client.owed, func(d modelDebt) bool { return d.event.topic == gap.Topic })
 }
 
 // ahead tells whether the stream came with an id that the broker has forgotten.
 func (s *modelSession) ahead(part int) bool {
-	return slices.ContainsFunc(s.client.w.stores[part].losses, func(clock ID) bool { return clock.Less(s.start[part]) })
+	return slices.ContainsFunc(s.client.w.stores[part].losses, func(clock broker.ID) bool { return clock.Less(s.start[part]) })
 }
 
 // arrive: the stream is complete up to at.
-func (s *modelSession) arrive(at []ID) {
+func (s *modelSession) arrive(at []broker.ID) {
 	w, c := s.client.w, s.client
 	s.open = slices.DeleteFunc(s.open, func(gap modelGap) bool {
 		part := partitionOf(gap.topic, len(at))
 		if at[part] == s.pos[part] {
 			return false // its id is still to come
 		}
-		gap.until = maxID(gap.until, at[part])
+		gap.until = broker.Later(gap.until, at[part])
 		s.gaps = append(s.gaps, gap)
 		s.checkGap(gap)
 		return true
@@ -222,19 +223,19 @@ func (s *modelSession) checkGap(g modelGap) {
 	for _, e := range store.events {
 		// What is missing may be beyond the gap's id: then it proves that nothing is known of what is before. Without a
 		// history that may even be on its way.
-		missing := !store.kept(e) && (!s.got[e] || w.history == 0)
+		missing := !store.kept(e) && (!s.got[e] || w.keep.Size == 0)
 		if e.topic == g.topic && g.after.Less(e.id) && (missing || w.dropped[s.hub][e]) {
 			return
 		}
 	}
-	old := ID{MS: uint64(time.Now().Add(store.skew).UnixMilli())}.Minus(w.opts.retention())
+	old := broker.ID{MS: uint64(time.Now().Add(store.skew).UnixMilli())}.Minus(w.keep.LastID)
 	switch {
 	case store.lossy, len(store.births) > max(s.births[part], 1): // the broker has told of a loss since
-	case !g.after.isBeginning() && slices.ContainsFunc(store.births, func(born ID) bool { return !born.Less(g.after) }):
+	case !g.after.IsBeginning() && slices.ContainsFunc(store.births, func(born broker.ID) bool { return !born.Less(g.after) }):
 	case g.after.Less(old):
 	case s.all[part]: // it asked for what there is
 		w.fail("%s asked for what there is, and was told the gap %+v", s.client.name, g)
-	case g.after.isBeginning() && s.start[part].IsZero(): // its cursor was unreadable, or is unknown
+	case g.after.IsBeginning() && s.start[part].IsZero(): // its cursor was unreadable, or is unknown
 	default:
 		w.fail("%s was told a false gap: %+v", s.client.name, g)
 	}

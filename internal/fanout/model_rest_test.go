@@ -1,6 +1,10 @@
 package fanout
 
-import "slices"
+import (
+	"slices"
+
+	"sse-gateway/internal/broker"
+)
 
 // heal lets everything come to rest, and checks that it does.
 func (w *modelWorld) heal() {
@@ -38,7 +42,7 @@ func (w *modelWorld) heal() {
 
 // clocksMove tells whether a beat of all replicas has moved a clock.
 func (w *modelWorld) clocksMove() bool {
-	clocks := make([]ID, len(w.stores))
+	clocks := make([]broker.ID, len(w.stores))
 	for i, s := range w.stores {
 		clocks[i] = s.data.clock
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
 
@@ -20,32 +21,32 @@ type modelStore struct {
 
 	// What the oracle knows of the store.
 	events []*modelEvent // every event ever given out
-	births []ID
-	lossy  bool // events have been lost that the last birth does not tell of
-	top    ID   // the largest id that was lost
+	births []broker.ID
+	lossy  bool      // events have been lost that the last birth does not tell of
+	top    broker.ID // the largest id that was lost
 	// twice: ids may have been given out twice, since whoever noticed a loss did not know the largest id lost. A client that
 	// then goes to a replica that did not see the loss either may not be told.
 	twice  bool
-	losses []ID // the clock after each loss
+	losses []broker.ID // the clock after each loss
 }
 
 // modelData is what a store loses when it rewinds.
 type modelData struct {
-	clock, born ID
+	clock, born broker.ID
 	topics      map[string]modelTopic
 	keys        map[string]modelKey
 	events      int // len(modelStore.events) at the time
 }
 
 type modelTopic struct {
-	entries []Entry
-	last    ID
-	closed  ID
+	entries []broker.Entry
+	last    broker.ID
+	closed  broker.ID
 	touched time.Time
 }
 
 type modelKey struct {
-	id     ID
+	id     broker.ID
 	lapses time.Time
 }
 
@@ -54,7 +55,7 @@ type modelEvent struct {
 	n     int // in the order of publishing, over all partitions
 	part  int
 	topic string
-	id    ID
+	id    broker.ID
 	close bool
 	// lost: the broker has lost it. doubtful: it came after a loss that no birth had told of yet.
 	// gone: it had been trimmed when the broker went back to a time before that.
@@ -74,10 +75,10 @@ func (d modelData) clone() modelData {
 	return d
 }
 
-func (s *modelStore) nextID(floor ID) ID {
-	id := maxID(ID{MS: uint64(time.Now().Add(s.skew).UnixMilli())}, s.data.clock.next())
+func (s *modelStore) nextID(floor broker.ID) broker.ID {
+	id := broker.Later(broker.ID{MS: uint64(time.Now().Add(s.skew).UnixMilli())}, s.data.clock.Next())
 	if !floor.Less(id) {
-		id = floor.next()
+		id = floor.Next()
 	}
 	s.data.clock = id
 	return id
@@ -86,19 +87,19 @@ func (s *modelStore) nextID(floor ID) ID {
 // topic is a topic as it is now, after what has expired.
 func (s *modelStore) topic(name string) modelTopic {
 	t, now := s.data.topics[name], time.Now()
-	if !now.Before(t.touched.Add(s.w.opts.HistoryTTL)) {
+	if !now.Before(t.touched.Add(s.w.keep.Events)) {
 		t.entries = nil
 	}
-	if !now.Before(t.touched.Add(closeTTL(s.w.opts.HistoryTTL))) {
-		t.closed = ID{}
+	if !now.Before(t.touched.Add(s.w.keep.Close())) {
+		t.closed = broker.ID{}
 	}
-	if !now.Before(t.touched.Add(s.w.opts.retention() * 5 / 4)) {
-		t.last = ID{}
+	if !now.Before(t.touched.Add(s.w.keep.LastID * 5 / 4)) {
+		t.last = broker.ID{}
 	}
 	return t
 }
 
-func (s *modelStore) birth(floor ID) {
+func (s *modelStore) birth(floor broker.ID) {
 	if len(s.births) > 0 && !s.lossy && !s.data.clock.Less(floor) {
 		s.w.fail("a birth after %s, and nothing was lost since the last", s.data.clock)
 	}
@@ -107,33 +108,33 @@ func (s *modelStore) birth(floor ID) {
 	// A birth at or below an id that was lost leaves the same ids to be given out twice.
 	s.twice = s.twice || (!s.top.IsZero() && !s.top.Less(s.data.born))
 	s.births, s.lossy = append(s.births, s.data.born), s.lossy && !s.top.Less(s.data.born)
-	s.broadcast(Message{Kind: MessageBirth, Mark: Mark{Born: s.data.born}})
+	s.broadcast(broker.Message{Kind: broker.MessageBirth, Mark: broker.Mark{Born: s.data.born}})
 }
 
-func (s *modelStore) broadcast(m Message) {
+func (s *modelStore) broadcast(m broker.Message) {
 	for _, f := range s.feeds {
 		f.send(m)
 	}
 }
 
 // publish is luaPublish.
-func (s *modelStore) publish(op *Op) Result {
+func (s *modelStore) publish(op *broker.Op) broker.Result {
 	t, now := s.topic(op.Topic), time.Now()
 	if !t.closed.IsZero() {
 		if op.Close {
-			return Result{ID: t.closed}
+			return broker.Result{ID: t.closed}
 		}
-		return Result{Err: ErrTopicClosed}
+		return broker.Result{Err: broker.ErrTopicClosed}
 	}
 	if known, ok := s.data.keys[op.Key]; ok && op.Key != "" && now.Before(known.lapses) {
-		return Result{ID: known.id}
+		return broker.Result{ID: known.id}
 	}
 	s.data.events = len(s.events)
 	s.before = append(s.before, s.data.clone())
 	if len(s.before) > 8 {
 		s.before = s.before[1:]
 	}
-	floor := maxID(op.Floor, t.last)
+	floor := broker.Later(op.Floor, t.last)
 	if (t.last.IsZero() && s.data.born.IsZero()) || s.data.clock.Less(op.Floor) {
 		s.birth(floor)
 	}
@@ -141,48 +142,48 @@ func (s *modelStore) publish(op *Op) Result {
 	s.twice = s.twice || (!s.top.IsZero() && !s.top.Less(id))
 	prev := t.last
 	if prev.IsZero() {
-		prev = maxID(s.data.born, id.Minus(s.w.opts.retention()))
+		prev = broker.Later(s.data.born, id.Minus(s.w.keep.LastID))
 	}
-	entry := Entry{ID: id, Prev: prev, Close: op.Close, Frame: sse.NewFrame(op.Block, id.String())}
-	if s.w.history > 0 {
+	entry := broker.Entry{ID: id, Prev: prev, Close: op.Close, Frame: sse.NewFrame(op.Block, id.String())}
+	if s.w.keep.Size > 0 {
 		t.entries = append(slices.Clip(t.entries), entry)
-		t.entries = t.entries[max(len(t.entries)-s.w.history, 0):]
+		t.entries = t.entries[max(len(t.entries)-s.w.keep.Size, 0):]
 	}
-	t.last, t.touched, t.closed = id, now, ID{}
+	t.last, t.touched, t.closed = id, now, broker.ID{}
 	if op.Close {
 		t.closed = id
 	}
 	if op.Key != "" {
-		s.data.keys[op.Key] = modelKey{id: id, lapses: now.Add(keyTTL)}
+		s.data.keys[op.Key] = modelKey{id: id, lapses: now.Add(s.w.keep.Key)}
 	}
 	s.data.topics[op.Topic] = t
 	s.w.published(s, &modelEvent{n: numberOf(entry.Frame), part: s.part, topic: op.Topic, id: id, close: op.Close, doubtful: s.lossy})
 	for _, f := range s.feeds {
 		if f.topics[op.Topic] {
-			f.send(Message{Kind: MessageEvent, Topic: op.Topic, Entry: entry})
+			f.send(broker.Message{Kind: broker.MessageEvent, Topic: op.Topic, Entry: entry})
 		}
 	}
-	return Result{ID: id}
+	return broker.Result{ID: id}
 }
 
 // mark is luaMark.
-func (s *modelStore) mark(replica string, seq uint64, floor, rebirth ID) {
+func (s *modelStore) mark(replica string, seq uint64, floor, rebirth broker.ID) {
 	d := &s.data
 	if d.clock.IsZero() || d.born.IsZero() || d.clock.Less(floor) || (!rebirth.IsZero() && !rebirth.Less(d.born)) {
 		s.birth(floor)
 	}
-	if now := (ID{MS: uint64(time.Now().Add(s.skew).UnixMilli())}); d.clock.Less(now.Minus(s.w.opts.retention() / 8)) {
+	if now := (broker.ID{MS: uint64(time.Now().Add(s.skew).UnixMilli())}); d.clock.Less(now.Minus(s.w.keep.LastID / 8)) {
 		s.nextID(floor) // a quiet partition's clock goes on, so that nobody's position grows older than last ids are kept
 	}
 	for _, f := range s.feeds {
 		if f.replica == replica {
-			f.send(Message{Kind: MessageMark, Mark: Mark{Seq: seq, Head: d.clock, Born: d.born}})
+			f.send(broker.Message{Kind: broker.MessageMark, Mark: broker.Mark{Seq: seq, Head: d.clock, Born: d.born}})
 		}
 	}
 }
 
 // readEntries is what a Read asks of a topic's stream, without its ends.
-func (s *modelStore) readEntries(r *Read, tail *Tail) {
+func (s *modelStore) readEntries(r *broker.Read, tail *broker.Tail) {
 	for _, e := range s.topic(r.Topic).entries {
 		if !r.After.Less(e.ID) || (!r.Before.IsZero() && r.Before.Less(e.ID)) {
 			continue
@@ -197,7 +198,7 @@ func (s *modelStore) readEntries(r *Read, tail *Tail) {
 	}
 }
 
-func (s *modelStore) readBeyond(r *Read, tail *Tail) {
+func (s *modelStore) readBeyond(r *broker.Read, tail *broker.Tail) {
 	for _, e := range s.topic(r.Topic).entries {
 		if r.Before.Less(e.ID) {
 			tail.Beyond = &e
@@ -228,7 +229,7 @@ func (s *modelStore) restore(d modelData) {
 	s.losses = append(s.losses, d.clock)
 	for _, e := range s.events[d.events:] {
 		if !e.lost {
-			e.lost, s.top = true, maxID(s.top, e.id)
+			e.lost, s.top = true, broker.Later(s.top, e.id)
 			s.w.lost(e)
 		}
 	}
@@ -236,5 +237,5 @@ func (s *modelStore) restore(d modelData) {
 
 // kept tells whether the history still has an event.
 func (s *modelStore) kept(e *modelEvent) bool {
-	return !e.lost && !e.gone && slices.ContainsFunc(s.topic(e.topic).entries, func(k Entry) bool { return k.ID == e.id })
+	return !e.lost && !e.gone && slices.ContainsFunc(s.topic(e.topic).entries, func(k broker.Entry) bool { return k.ID == e.id })
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sse-gateway/internal/broker"
 )
 
 // The model runs hubs, over a broker that is a simple reference, one operation at a time: every call to the broker, every
@@ -80,7 +82,7 @@ func runModel(t *testing.T, seed uint64, verbose bool) {
 type modelWorld struct {
 	rng     *rand.Rand
 	opts    Options
-	history int
+	keep    broker.Retention
 	timeout time.Duration
 	setting string
 	lossy   bool // the broker may lose data
@@ -113,10 +115,10 @@ type modelLine struct {
 func newModelWorld(seed uint64) *modelWorld {
 	w := &modelWorld{rng: rand.New(rand.NewPCG(seed, 1)), byNumber: make(map[int]*modelEvent), timeout: 2 * time.Second, began: time.Now()}
 	pick := func(from ...int) int { return from[w.rng.IntN(len(from))] }
-	w.history = pick(0, 2, 4, 8, 50)
+	w.keep = broker.Retention{Size: pick(0, 2, 4, 8, 50)}.WithDefaults()
 	w.lossy, w.holed, w.slow = w.rng.IntN(3) == 0, w.rng.IntN(6) == 0, w.rng.IntN(8) == 0
 	w.opts = Options{
-		HistoryTTL: time.Hour, QueueEvents: pick(9, 10, 12), Timeout: w.timeout, Canary: time.Second, Linger: time.Second,
+		QueueEvents: pick(9, 10, 12), Timeout: w.timeout, Canary: time.Second, Linger: time.Second,
 		bounds: bounds{
 			logEvents: pick(1, 3, 6), logBytes: pick(200, 1<<20), partitionLogs: pick(300, 1<<20),
 			backlogEvents: pick(1, 3, 100), backlogBytes: pick(100, 1<<20), catchPage: pick(1, 2, 5),
@@ -143,7 +145,7 @@ func newModelWorld(seed uint64) *modelWorld {
 		w.clients = append(w.clients, w.newClient(i))
 	}
 	w.setting = fmt.Sprintf("seed %d: %d partitions, %d replicas, history %d, topics %v, lossy %t, holed %t, slow %t, queue %d, %+v",
-		seed, partitions, replicas, w.history, w.topics, w.lossy, w.holed, w.slow, w.opts.QueueEvents, w.opts.bounds)
+		seed, partitions, replicas, w.keep.Size, w.topics, w.lossy, w.holed, w.slow, w.opts.QueueEvents, w.opts.bounds)
 	return w
 }
 

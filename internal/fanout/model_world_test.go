@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
 
@@ -72,7 +73,7 @@ func (w *modelWorld) closeTopic() {
 	topic, data := w.topic(), json.RawMessage(fmt.Sprintf(`"#%d"`, w.numbers))
 	w.log("close #%d of %s on %s", w.numbers, topic, w.hubs[0].broker.Replica())
 	block := sse.AppendBlock(nil, "close", 0, sse.Envelope{Topic: topic, Data: data}.Append(nil))
-	go w.hubs[0].publish(context.Background(), []Op{{Topic: topic, Close: true, Block: block}})
+	go w.hubs[0].publish(context.Background(), []broker.Op{{Topic: topic, Close: true, Block: block}})
 }
 
 func (w *modelWorld) connect() {
@@ -192,14 +193,14 @@ func (w *modelWorld) hole() {
 	}
 	at := w.rng.IntN(len(f.flight))
 	m := f.flight[at]
-	if m.Kind == MessageAck {
+	if m.Kind == broker.MessageAck {
 		return
 	}
 	f.flight = slices.Delete(f.flight, at, at+1)
 	w.log("%s/%d never gets %s", f.replica, f.part, describe(m))
 	hub := f.hub()
 	for _, e := range w.stores[f.part].events {
-		if m.Kind != MessageEvent || e.id != m.Entry.ID || e.topic != m.Topic {
+		if m.Kind != broker.MessageEvent || e.id != m.Entry.ID || e.topic != m.Topic {
 			continue
 		}
 		w.dropped[hub][e] = true

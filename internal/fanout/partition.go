@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
 
@@ -15,7 +16,8 @@ import (
 // one more goroutine per connection receives. Whatever reads or changes the dispatch holds mu.
 type partition struct {
 	index   int
-	broker  Broker
+	broker  broker.Broker
+	keep    broker.Retention // what the broker keeps
 	opts    Options
 	log     *slog.Logger
 	control func(payload []byte) // takes control messages; called without mu
@@ -29,20 +31,20 @@ type partition struct {
 	// generation counts the Pub/Sub connections; what an older one delivers is dropped.
 	generation uint64
 	// watermark: every event up to it, of every open topic, has been dispatched. It stands still unless live.
-	watermark ID
-	frozen    ID   // the watermark when the last connection ended
-	seen      ID   // the largest id of the partition known here; every publish gives it to the broker as its floor
-	born      ID   // as of the newest mark or birth
-	lost      bool // the broker is to be told that it lost events; until it has been born again
-	told      bool // a mark that tells so has been sent on this connection
+	watermark broker.ID
+	frozen    broker.ID // the watermark when the last connection ended
+	seen      broker.ID // the largest id of the partition known here; every publish gives it to the broker as its floor
+	born      broker.ID // as of the newest mark or birth
+	lost      bool      // the broker is to be told that it lost events; until it has been born again
+	told      bool      // a mark that tells so has been sent on this connection
 
-	marks    uint64        // Seq of the last mark sent
-	waiters  []*markWaiter // who waits for a mark
-	catchSeq uint64        // the mark that the catch-up starts from; 0: not asked for yet
-	catchTo  Mark          // that mark, once it is back
-	backlog  []Message     // what came after it, in order
-	overflow bool          // the backlog was full and has been dropped: catch up once more
-	held     int           // bytes in the backlog
+	marks    uint64           // Seq of the last mark sent
+	waiters  []*markWaiter    // who waits for a mark
+	catchSeq uint64           // the mark that the catch-up starts from; 0: not asked for yet
+	catchTo  broker.Mark      // that mark, once it is back
+	backlog  []broker.Message // what came after it, in order
+	overflow bool             // the backlog was full and has been dropped: catch up once more
+	held     int              // bytes in the backlog
 
 	unacked int      // open topics that are to be acknowledged before a catch-up
 	wanted  []*topic // to be subscribed
@@ -52,7 +54,7 @@ type partition struct {
 	changed chan struct{} // closed and replaced when state changes
 	logSize int           // bytes in all topics' logs
 	ping    *sse.Frame    // the heartbeat frame of watermark pingAt
-	pingAt  ID
+	pingAt  broker.ID
 }
 
 // dispatchState says what becomes of the events that the connection delivers.
@@ -71,14 +73,14 @@ const (
 // markWaiter waits for a mark that is sent after it came.
 type markWaiter struct {
 	seq        uint64
-	head       ID     // the watermark at that mark; set before back is closed
-	generation uint64 // the connection that brought it; set before back is closed
+	head       broker.ID // the watermark at that mark; set before back is closed
+	generation uint64    // the connection that brought it; set before back is closed
 	back       chan struct{}
 }
 
-func newPartition(index int, broker Broker, opts Options, control func([]byte)) *partition {
+func newPartition(index int, store broker.Broker, opts Options, control func([]byte)) *partition {
 	return &partition{
-		index: index, broker: broker, opts: opts, log: opts.Log.With("partition", index), control: control,
+		index: index, broker: store, keep: store.Retention(), opts: opts, log: opts.Log.With("partition", index), control: control,
 		wake: make(chan struct{}, 1), topics: make(map[string]*topic), changed: make(chan struct{}),
 	}
 }
@@ -100,7 +102,7 @@ func (p *partition) setStateLocked(s dispatchState) {
 }
 
 // receive takes what the connection of a generation delivered.
-func (p *partition) receive(generation uint64, messages []Message) {
+func (p *partition) receive(generation uint64, messages []broker.Message) {
 	p.heard.Store(time.Now().UnixNano())
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,7 +111,7 @@ func (p *partition) receive(generation uint64, messages []Message) {
 	}
 	for i := range messages {
 		switch m := &messages[i]; {
-		case m.Kind == MessageAck:
+		case m.Kind == broker.MessageAck:
 			p.ackLocked(m.Topic)
 		case p.state == away:
 			p.missLocked(m)
@@ -138,12 +140,12 @@ func (p *partition) ackLocked(name string) {
 }
 
 // missLocked drops what the catch-up will read, and starts it when its mark is back.
-func (p *partition) missLocked(m *Message) {
+func (p *partition) missLocked(m *broker.Message) {
 	switch {
-	case m.Kind == MessageEvent:
-		p.seen = maxID(p.seen, m.Entry.ID)
-	case m.Kind == MessageMark && p.catchSeq > 0 && m.Mark.Seq >= p.catchSeq:
-		p.seen = maxID(p.seen, m.Mark.Head)
+	case m.Kind == broker.MessageEvent:
+		p.seen = broker.Later(p.seen, m.Entry.ID)
+	case m.Kind == broker.MessageMark && p.catchSeq > 0 && m.Mark.Seq >= p.catchSeq:
+		p.seen = broker.Later(p.seen, m.Mark.Head)
 		p.catchTo = m.Mark
 		p.setStateLocked(catching)
 		p.poke()
@@ -151,9 +153,9 @@ func (p *partition) missLocked(m *Message) {
 }
 
 // holdLocked keeps what came after the catch-up's mark.
-func (p *partition) holdLocked(m *Message) {
-	if m.Kind == MessageEvent {
-		p.seen = maxID(p.seen, m.Entry.ID)
+func (p *partition) holdLocked(m *broker.Message) {
+	if m.Kind == broker.MessageEvent {
+		p.seen = broker.Later(p.seen, m.Entry.ID)
 		p.held += m.Entry.Frame.Len()
 	}
 	if p.overflow || len(p.backlog) >= p.opts.bounds.backlogEvents || p.held > p.opts.bounds.backlogBytes {
@@ -164,19 +166,19 @@ func (p *partition) holdLocked(m *Message) {
 }
 
 // takeLocked handles one message as it comes.
-func (p *partition) takeLocked(m *Message) {
+func (p *partition) takeLocked(m *broker.Message) {
 	switch m.Kind {
-	case MessageEvent:
+	case broker.MessageEvent:
 		p.eventLocked(m.Topic, m.Entry)
-	case MessageMark:
+	case broker.MessageMark:
 		p.markLocked(m.Mark)
-	case MessageBirth:
+	case broker.MessageBirth:
 		p.birthLocked(m.Mark.Born)
 	}
 }
 
 // eventLocked dispatches an event if it continues its topic's chain.
-func (p *partition) eventLocked(name string, e Entry) {
+func (p *partition) eventLocked(name string, e broker.Entry) {
 	t := p.topics[name]
 	switch {
 	case !p.watermark.Less(e.ID):
@@ -191,16 +193,16 @@ func (p *partition) eventLocked(name string, e Entry) {
 		p.deliverLocked(t, e)
 		p.watermark = e.ID
 	}
-	p.seen = maxID(p.seen, e.ID)
+	p.seen = broker.Later(p.seen, e.ID)
 }
 
 // deliverLocked appends an event to its topic's log and gives it to every live subscription.
-func (p *partition) deliverLocked(t *topic, e Entry) {
+func (p *partition) deliverLocked(t *topic, e broker.Entry) {
 	p.logSize += t.append(e, &p.opts.bounds)
 	if p.logSize > p.opts.bounds.partitionLogs {
 		p.trimLogsLocked()
 	}
-	if t.closed = (ID{}); e.Close {
+	if t.closed = (broker.ID{}); e.Close {
 		t.closed = e.ID
 	}
 	for _, pt := range t.parts {
@@ -224,10 +226,10 @@ func (p *partition) trimLogsLocked() {
 }
 
 // markLocked moves the watermark to the broker's clock, and opens the topics that waited for it.
-func (p *partition) markLocked(m Mark) {
+func (p *partition) markLocked(m broker.Mark) {
 	p.bornLocked(m.Born)
-	p.watermark = maxID(p.watermark, m.Head)
-	p.seen = maxID(p.seen, m.Head)
+	p.watermark = broker.Later(p.watermark, m.Head)
+	p.seen = broker.Later(p.seen, m.Head)
 	p.openLocked(m.Seq)
 }
 
@@ -259,7 +261,7 @@ func (p *partition) openLocked(seq uint64) {
 }
 
 // breakLocked stops the dispatch until a catch-up has read what the connection did not bring.
-func (p *partition) breakLocked(why, name string, id ID, lost bool) {
+func (p *partition) breakLocked(why, name string, id broker.ID, lost bool) {
 	p.log.Warn("catching up with the event store", "reason", why, "topic", name, "event_id", id.String())
 	p.lost = p.lost || lost
 	p.restartLocked()
@@ -275,7 +277,7 @@ func (p *partition) restartLocked() {
 
 // waitMark blocks until a mark that is sent from now on is back. It returns where the broker's clock was, and the
 // generation of the connection.
-func (p *partition) waitMark(ctx context.Context) (head ID, generation uint64, err error) {
+func (p *partition) waitMark(ctx context.Context) (head broker.ID, generation uint64, err error) {
 	p.mu.Lock()
 	w := &markWaiter{seq: p.marks + 1, back: make(chan struct{})}
 	p.waiters = append(p.waiters, w)
@@ -285,7 +287,7 @@ func (p *partition) waitMark(ctx context.Context) (head ID, generation uint64, e
 	case <-w.back:
 		return w.head, w.generation, nil
 	case <-ctx.Done():
-		return ID{}, 0, ErrUnavailable
+		return broker.ID{}, 0, broker.ErrUnavailable
 	}
 }
 
@@ -310,20 +312,20 @@ func (p *partition) waitState(ctx context.Context, want func(dispatchState) bool
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return ErrUnavailable
+			return broker.ErrUnavailable
 		}
 	}
 }
 
 // saw notes an id that the broker gave out here.
-func (p *partition) saw(id ID) {
+func (p *partition) saw(id broker.ID) {
 	p.mu.Lock()
-	p.seen = maxID(p.seen, id)
+	p.seen = broker.Later(p.seen, id)
 	p.mu.Unlock()
 }
 
 // floor is the id that the next one must be above.
-func (p *partition) floor() ID {
+func (p *partition) floor() broker.ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.seen

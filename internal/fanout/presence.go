@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"sse-gateway/internal/broker"
 )
 
 // askPatience is how long a question waits for the slowest replica.
@@ -88,7 +90,7 @@ func (h *Hub) ask(ctx context.Context, q question) (map[string]int, error) {
 			h.opts.Log.Warn("a replica did not answer in time", "asked", asked)
 			return total, nil
 		case <-ctx.Done():
-			return nil, ErrUnavailable
+			return nil, broker.ErrUnavailable
 		}
 	}
 	return total, nil

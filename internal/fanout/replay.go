@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
 
@@ -48,7 +49,7 @@ func (s *Subscription) tellLost() {
 	for i, pt := range lost {
 		pt.p.mu.Lock()
 		at := pt.p.watermark
-		pt.pushAllGaps(at, ID{}, i == len(lost)-1)
+		pt.pushAllGaps(at, broker.ID{}, i == len(lost)-1)
 		unlock := s.order()
 		pt.pos, pt.lost = at, false
 		unlock()
@@ -60,7 +61,7 @@ func (s *Subscription) tellLost() {
 // once for all who need it; and a part too far back for that reads the broker's history page by page first.
 func (pt *part) replay(ctx context.Context) error {
 	deep := pt.pos == beginning()
-	told := make(map[string]ID)
+	told := make(map[string]broker.ID)
 	for {
 		if deep {
 			if err := pt.readDeep(ctx); err != nil {
@@ -112,7 +113,7 @@ const (
 
 // step pushes the next events from the topics' logs, as many as half a queue takes. When nothing is left the part is
 // live at once, under the same lock: there is no seam. told: by topic, the end of the gap that the replay has told already.
-func (p *partition) step(pt *part, told map[string]ID) (step, []*topic) {
+func (p *partition) step(pt *part, told map[string]broker.ID) (step, []*topic) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if pt.left {
@@ -147,7 +148,7 @@ func (p *partition) step(pt *part, told map[string]ID) (step, []*topic) {
 		return stepMore, nil
 	}
 	for _, end := range told {
-		pt.moveLocked(minID(end, p.watermark))
+		pt.moveLocked(broker.Earlier(end, p.watermark))
 	}
 	pt.live = true
 	pt.finishLocked()
@@ -156,11 +157,11 @@ func (p *partition) step(pt *part, told map[string]ID) (step, []*topic) {
 
 // logged collects what the logs hold above the part's position, in order: at least the first limit items and the one after
 // them.
-func (pt *part) logged(limit int, told map[string]ID) []item {
+func (pt *part) logged(limit int, told map[string]broker.ID) []item {
 	var items []item
 	for _, m := range pt.topics {
 		t := m.topic
-		if has := maxID(pt.pos, told[t.name]); has.Less(t.from) {
+		if has := broker.Later(pt.pos, told[t.name]); has.Less(t.from) {
 			items = append(items, item{id: t.from, topic: t.name, gap: true, after: has, oldest: t.oldest()})
 		}
 		events := t.after(pt.pos)
@@ -207,7 +208,7 @@ func (pt *part) readDeep(ctx context.Context) error {
 	p.mu.Unlock()
 	if pt.pos.Less(born) && pt.untold(born).IsZero() {
 		// The stream crosses the birth: what is left from before it, then a gap in every topic.
-		m.end, m.crossing = born.before(), true
+		m.end, m.crossing = born.Prior(), true
 		if err := pt.drain(ctx, m); err != nil {
 			return err
 		}
@@ -223,14 +224,14 @@ func (pt *part) readDeep(ctx context.Context) error {
 }
 
 // untold is the id up to which a first visit is told no gap: it asked for what there is.
-func (pt *part) untold(born ID) ID {
+func (pt *part) untold(born broker.ID) broker.ID {
 	switch {
-	case pt.pos.isBeginning():
-		return ID{MS: 1<<64 - 1}
+	case pt.pos.IsBeginning():
+		return broker.ID{MS: 1<<64 - 1}
 	case pt.sub.start.kind == startTime && pt.pos == pt.sub.start.at:
-		return maxID(born, pt.pos)
+		return broker.Later(born, pt.pos)
 	}
-	return ID{}
+	return broker.ID{}
 }
 
 // drain pushes a merge to its end, at the client's pace.
@@ -259,13 +260,13 @@ func (pt *part) drain(ctx context.Context, m *merge) error {
 }
 
 // moveTo moves the part's position on, which the client is not told now.
-func (pt *part) moveTo(pos ID) {
+func (pt *part) moveTo(pos broker.ID) {
 	pt.p.mu.Lock()
 	defer pt.p.mu.Unlock()
 	pt.moveLocked(pos)
 }
 
-func (pt *part) moveLocked(pos ID) {
+func (pt *part) moveLocked(pos broker.ID) {
 	defer pt.sub.order()()
 	if pt.pos.Less(pos) {
 		pt.pos, pt.sub.unsaid = pos, true
@@ -274,9 +275,9 @@ func (pt *part) moveLocked(pos ID) {
 
 // fill reads what is between pos and the logs of topics into the logs. Who comes while a topic is being read waits for
 // that read. It reports true for a part that is too far back for the logs.
-func (p *partition) fill(ctx context.Context, topics []*topic, pos ID) (deep bool, err error) {
+func (p *partition) fill(ctx context.Context, topics []*topic, pos broker.ID) (deep bool, err error) {
 	var mine []*topic
-	var reads []Read
+	var reads []broker.Read
 	var others []chan struct{}
 	p.mu.Lock()
 	born := p.born
@@ -287,11 +288,11 @@ func (p *partition) fill(ctx context.Context, topics []*topic, pos ID) (deep boo
 		}
 		t.filling = make(chan struct{})
 		mine = append(mine, t)
-		reads = append(reads, Read{Topic: t.name, After: maxID(pos.Minus(p.opts.bounds.fillBack), minID(born, pos)), Before: t.from, Limit: p.opts.bounds.fillEvents})
+		reads = append(reads, broker.Read{Topic: t.name, After: broker.Later(pos.Minus(p.opts.bounds.fillBack), broker.Earlier(born, pos)), Before: t.from, Limit: p.opts.bounds.fillEvents})
 	}
 	p.mu.Unlock()
 	if len(mine) > 0 {
-		var tails []Tail
+		var tails []broker.Tail
 		tails, err = p.broker.Read(ctx, p.index, reads)
 		var stuck bool
 		if deep, stuck = p.filled(mine, reads, tails, pos, born, err); stuck && err == nil {
@@ -310,7 +311,7 @@ func (p *partition) fill(ctx context.Context, topics []*topic, pos ID) (deep boo
 
 // filled puts what was read into the logs, and frees who waited for it.
 // stuck: the broker has an event that has to arrive here first.
-func (p *partition) filled(topics []*topic, reads []Read, tails []Tail, pos, born ID, err error) (deep, stuck bool) {
+func (p *partition) filled(topics []*topic, reads []broker.Read, tails []broker.Tail, pos, born broker.ID, err error) (deep, stuck bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, t := range topics {
@@ -335,7 +336,7 @@ func (p *partition) filled(topics []*topic, reads []Read, tails []Tail, pos, bor
 }
 
 // extend takes the answer to a read of what is below the log.
-func (t *topic) extend(read Read, tail Tail, expired ID, b *bounds) {
+func (t *topic) extend(read broker.Read, tail broker.Tail, expired broker.ID, b *bounds) {
 	older := tail.Entries
 	if len(older) > 0 {
 		bottom := older[0].Prev
@@ -343,7 +344,7 @@ func (t *topic) extend(read Read, tail Tail, expired ID, b *bounds) {
 		return
 	}
 	// Nothing is kept below the log: the predecessor of what follows, or the last id, tells since when.
-	var last ID
+	var last broker.ID
 	switch {
 	case len(t.log) > 0:
 		last = t.log[0].Prev
@@ -356,7 +357,7 @@ func (t *topic) extend(read Read, tail Tail, expired ID, b *bounds) {
 	default:
 		last = expired
 	}
-	t.from = minID(last, t.from)
+	t.from = broker.Earlier(last, t.from)
 	t.trimmed = read.After.Less(t.from)
 }
 
@@ -424,7 +425,7 @@ func (pt *part) advanceLocked() (moved, quiet bool) {
 		return pt.live && pt.sub.unsaid, false
 	}
 	pt.pos = pt.p.watermark
-	if quiet = pt.pos.MS > pt.spoke+uint64(pt.p.opts.retention().Milliseconds()/4); quiet {
+	if quiet = pt.pos.MS > pt.spoke+uint64(pt.p.keep.LastID.Milliseconds()/4); quiet {
 		pt.spoke = pt.pos.MS
 	}
 	return true, quiet

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"sse-gateway/internal/broker"
 )
 
 const (
@@ -118,8 +120,8 @@ func (p *partition) end(generation uint64) {
 }
 
 // receiveAll hands on what the feed delivers until it fails.
-func (p *partition) receiveAll(feed Feed, generation uint64) error {
-	var messages []Message
+func (p *partition) receiveAll(feed broker.Feed, generation uint64) error {
+	var messages []broker.Message
 	for {
 		var err error
 		if messages, err = feed.Receive(messages[:0]); err != nil {
@@ -127,7 +129,7 @@ func (p *partition) receiveAll(feed Feed, generation uint64) error {
 		}
 		p.receive(generation, messages)
 		for i := range messages {
-			if messages[i].Kind == MessageControl {
+			if messages[i].Kind == broker.MessageControl {
 				p.control(messages[i].Payload)
 			}
 		}
@@ -136,7 +138,7 @@ func (p *partition) receiveAll(feed Feed, generation uint64) error {
 }
 
 // work sends what is due, until nothing is.
-func (p *partition) work(ctx context.Context, feed Feed) error {
+func (p *partition) work(ctx context.Context, feed broker.Feed) error {
 	for {
 		did, err := p.workOnce(ctx, feed)
 		if err != nil || !did {
@@ -145,7 +147,7 @@ func (p *partition) work(ctx context.Context, feed Feed) error {
 	}
 }
 
-func (p *partition) workOnce(ctx context.Context, feed Feed) (did bool, err error) {
+func (p *partition) workOnce(ctx context.Context, feed broker.Feed) (did bool, err error) {
 	if topics := p.takeWanted(); len(topics) > 0 {
 		if err := feed.Subscribe(ctx, topics); err != nil {
 			return false, fmt.Errorf("subscribe to %d topics: %w", len(topics), err)
@@ -187,7 +189,7 @@ func (p *partition) takeWanted() []string {
 }
 
 // dueMark tells whether somebody waits for a mark that has not been sent, and counts it as sent.
-func (p *partition) dueMark() (seq uint64, floor, rebirth ID, due bool) {
+func (p *partition) dueMark() (seq uint64, floor, rebirth broker.ID, due bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.state == away && p.catchSeq == 0 && p.unacked == 0 {
@@ -201,14 +203,14 @@ func (p *partition) dueMark() (seq uint64, floor, rebirth ID, due bool) {
 		due = due || (w.seq > p.marks && p.state != away)
 	}
 	if !due {
-		return 0, ID{}, ID{}, false
+		return 0, broker.ID{}, broker.ID{}, false
 	}
 	seq, floor, rebirth = p.nextMarkLocked()
 	return seq, floor, rebirth, true
 }
 
 // nextMarkLocked makes the arguments of the next mark.
-func (p *partition) nextMarkLocked() (seq uint64, floor, rebirth ID) {
+func (p *partition) nextMarkLocked() (seq uint64, floor, rebirth broker.ID) {
 	p.marks++
 	if p.lost {
 		p.told, rebirth = true, p.born
@@ -249,16 +251,16 @@ func (p *partition) load(ctx context.Context) (did bool, err error) {
 }
 
 // loadedLocked makes a topic ready. What its last id proves spares later readers a read: nothing lies between it and from.
-func (p *partition) loadedLocked(t *topic, tail Tail) {
+func (p *partition) loadedLocked(t *topic, tail broker.Tail) {
 	if len(t.log) == 0 && t.closed.IsZero() {
 		t.closed = tail.Closed
 	}
 	if len(t.log) == 0 && !t.exact {
 		switch {
 		case tail.Last.IsZero():
-			t.from, t.trimmed = minID(t.from, p.expiredLocked()), true
+			t.from, t.trimmed = broker.Earlier(t.from, p.expiredLocked()), true
 		case !t.from.Less(tail.Last):
-			t.chain, t.exact, t.from = tail.Last, true, maxID(tail.Last, p.born)
+			t.chain, t.exact, t.from = tail.Last, true, broker.Later(tail.Last, p.born)
 		}
 	}
 	wasReady := t.ready
@@ -271,8 +273,8 @@ func (p *partition) loadedLocked(t *topic, tail Tail) {
 	}
 }
 
-func lastReads(topics []*topic) []Read {
-	reads := make([]Read, len(topics))
+func lastReads(topics []*topic) []broker.Read {
+	reads := make([]broker.Read, len(topics))
 	for i, t := range topics {
 		reads[i].Topic = t.name
 	}
@@ -280,7 +282,7 @@ func lastReads(topics []*topic) []Read {
 }
 
 // beat proves the connection by a mark, lets go of unused topics, and audits some of the others.
-func (p *partition) beat(ctx context.Context, feed Feed) error {
+func (p *partition) beat(ctx context.Context, feed broker.Feed) error {
 	if lapsed := p.takeLapsed(); len(lapsed) > 0 {
 		if err := feed.Unsubscribe(ctx, lapsed); err != nil {
 			return fmt.Errorf("unsubscribe from %d topics: %w", len(lapsed), err)
@@ -315,7 +317,7 @@ func (p *partition) takeLapsed() []string {
 // audited is a topic as it was before the broker was asked for its last id.
 type audited struct {
 	topic *topic
-	chain ID
+	chain broker.ID
 	exact bool
 }
 
@@ -325,7 +327,7 @@ func (p *partition) audit(ctx context.Context) error {
 	if len(topics) == 0 {
 		return nil
 	}
-	reads := make([]Read, len(topics))
+	reads := make([]broker.Read, len(topics))
 	for i := range topics {
 		reads[i].Topic = topics[i].topic.name
 	}
@@ -344,7 +346,7 @@ func (p *partition) audit(ctx context.Context) error {
 }
 
 // auditees picks the topics of this audit. A map's order is random enough for all to get their turn.
-func (p *partition) auditees() (topics []audited, watermark, born ID) {
+func (p *partition) auditees() (topics []audited, watermark, born broker.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, t := range p.topics {
@@ -358,8 +360,8 @@ func (p *partition) auditees() (topics []audited, watermark, born ID) {
 	return topics, p.watermark, p.born
 }
 
-func (p *partition) auditLocked(was *audited, last, watermark ID) {
-	t, k := was.topic, p.opts.retention()
+func (p *partition) auditLocked(was *audited, last, watermark broker.ID) {
+	t, k := was.topic, p.keep.LastID
 	young := watermark.Minus(k / 2).Less(was.chain)
 	switch {
 	case t.chain.Less(last) && !p.watermark.Less(last):

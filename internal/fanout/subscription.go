@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
 
@@ -41,7 +42,7 @@ type part struct {
 	sub    *Subscription
 	p      *partition
 	topics []membership
-	pos    ID            // everything up to it has been pushed
+	pos    broker.ID     // everything up to it has been pushed
 	spoke  uint64        // ms of the last id that reached the client in an event
 	joined chan struct{} // closed when waiting gets to 0; nil: nobody waits
 	// waiting counts the topics that are not ready.
@@ -146,7 +147,7 @@ func (p *partition) join(ctx context.Context, pt *part) error {
 		select {
 		case <-joined:
 		case <-ctx.Done():
-			return ErrUnavailable
+			return broker.ErrUnavailable
 		}
 	}
 	return p.waitLive(ctx)
@@ -160,15 +161,15 @@ func (s *Subscription) locate(ctx context.Context) error {
 		switch {
 		case s.start.kind == startCursor && err != nil:
 			pt.lost = true
-		case s.start.kind == startCursor && !c[pt.p.index].isBeginning():
+		case s.start.kind == startCursor && !c[pt.p.index].IsBeginning():
 			if err := pt.resume(ctx, c[pt.p.index]); err != nil {
 				return err
 			}
 		case s.start.kind == startCursor && c[pt.p.index].IsZero() && !c.oldest().IsZero():
-			pt.pos = minID(c.oldest(), pt.p.position())
+			pt.pos = broker.Earlier(c.oldest(), pt.p.position())
 		case s.start.kind == startTime:
 			// No later than the clock: the client may come back with it.
-			pt.pos = maxID(minID(s.start.at, pt.p.position()), beginning())
+			pt.pos = broker.Later(broker.Earlier(s.start.at, pt.p.position()), beginning())
 		case s.start.kind == startNow:
 			pt.pos = pt.p.position()
 		default:
@@ -191,7 +192,7 @@ func (s *Subscription) cursor() (cursor, error) {
 }
 
 // position is the id up to which everything has been dispatched here.
-func (p *partition) position() ID {
+func (p *partition) position() broker.ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.watermark
@@ -200,7 +201,7 @@ func (p *partition) position() ID {
 // resume starts the part at a client's id. One above all that the broker has given out is waited for: the client may come
 // from a replica that was ahead, or this one may be connected to a stale primary. If the broker does not know it, on this
 // connection or the next, it has lost it; that its clock passes it later proves nothing.
-func (pt *part) resume(ctx context.Context, id ID) error {
+func (pt *part) resume(ctx context.Context, id broker.ID) error {
 	if !pt.p.position().Less(id) {
 		pt.pos = id
 		return nil
@@ -227,7 +228,7 @@ func (pt *part) resume(ctx context.Context, id ID) error {
 			pt.lost = true
 			return nil
 		case <-ctx.Done():
-			return fmt.Errorf("resume after %s: %w", id, ErrUnavailable)
+			return fmt.Errorf("resume after %s: %w", id, broker.ErrUnavailable)
 		case <-time.After(rewindHold / 8):
 		}
 	}
@@ -261,7 +262,7 @@ func (s *Subscription) Closed() bool {
 	return topics > 0
 }
 
-func (p *partition) birth() ID {
+func (p *partition) birth() broker.ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.born
@@ -279,7 +280,7 @@ func (pt *part) openTopicsLocked(now time.Time) (open, all int) {
 			continue
 		}
 		all++
-		if !m.topic.closedAt(pt.pos, now, pt.p.opts.HistoryTTL) {
+		if !m.topic.closedAt(pt.pos, now, &pt.p.keep) {
 			open++
 		}
 	}
@@ -332,7 +333,7 @@ func (s *Subscription) order() func() {
 }
 
 // pushEvent gives the stream an event, unless it has it.
-func (pt *part) pushEvent(e Entry) {
+func (pt *part) pushEvent(e broker.Entry) {
 	if !pt.pos.Less(e.ID) {
 		return
 	}
@@ -348,7 +349,7 @@ func (pt *part) pushEvent(e Entry) {
 }
 
 // pushAt pushes a frame that moves the part's position to id.
-func (pt *part) pushAt(id ID, frame *sse.Frame) bool {
+func (pt *part) pushAt(id broker.ID, frame *sse.Frame) bool {
 	defer pt.sub.order()()
 	pt.pos, pt.spoke, pt.sub.unsaid = id, id.MS, false
 	if len(pt.sub.hub.partitions) > 1 {
@@ -397,7 +398,7 @@ func (pt *part) pushGap(it *item) {
 
 // pushAllGaps tells the stream that every one of its topics may miss events after an id, up to at, and with tell that this
 // is its position now.
-func (pt *part) pushAllGaps(at, after ID, tell bool) {
+func (pt *part) pushAllGaps(at, after broker.ID, tell bool) {
 	for i, m := range pt.topics {
 		it := item{id: at, topic: m.topic.name, after: after}
 		if tell && i == len(pt.topics)-1 {
@@ -408,7 +409,7 @@ func (pt *part) pushAllGaps(at, after ID, tell bool) {
 }
 
 // gapBlock encodes a gap event. An id that is not known is null.
-func gapBlock(topic string, after, oldest ID) []byte {
+func gapBlock(topic string, after, oldest broker.ID) []byte {
 	var data struct {
 		Topic  string  `json:"topic,omitempty"`
 		User   string  `json:"user,omitempty"`
@@ -420,8 +421,8 @@ func gapBlock(topic string, after, oldest ID) []byte {
 	} else {
 		data.Topic = topic
 	}
-	known := func(id ID) *string {
-		if id.isBeginning() {
+	known := func(id broker.ID) *string {
+		if id.IsBeginning() {
 			return nil
 		}
 		text := id.String()

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sort"
 	"time"
+
+	"sse-gateway/internal/broker"
 )
 
 // A topic is what this replica knows of one topic that it is subscribed to. Guarded by partition.mu.
@@ -20,35 +22,35 @@ type topic struct {
 	ready bool
 	empty time.Time // since when nobody has subscribed; zero: somebody has
 
-	chain  ID   // everything of the topic up to it has been dispatched, or was before the topic was opened
-	exact  bool // chain is the id of an event
-	closed ID   // of the close event; zero: open
+	chain  broker.ID // everything of the topic up to it has been dispatched, or was before the topic was opened
+	exact  bool      // chain is the id of an event
+	closed broker.ID // of the close event; zero: open
 
 	// The log holds every event of the topic in (from, chain].
-	log   []Entry
+	log   []broker.Entry
 	bytes int
-	from  ID
+	from  broker.ID
 	// trimmed: the broker has nothing between a reader at or below from and the log. A reader below from has a gap.
 	trimmed bool
 	filling chan struct{} // closed when the read that extends the log downwards has ended
 }
 
 // start opens the topic's chain and log at head.
-func (t *topic) start(head ID) {
+func (t *topic) start(head broker.ID) {
 	t.open, t.chain, t.exact = true, head, false
 	t.reset(head, false)
 }
 
 // reset empties the log: it is complete above from only.
-func (t *topic) reset(from ID, trimmed bool) {
+func (t *topic) reset(from broker.ID, trimmed bool) {
 	t.log, t.bytes, t.from, t.trimmed = nil, 0, from, trimmed
 }
 
 // covers tells whether a reader at pos can be served without the broker.
-func (t *topic) covers(pos ID) bool { return t.trimmed || !pos.Less(t.from) }
+func (t *topic) covers(pos broker.ID) bool { return t.trimmed || !pos.Less(t.from) }
 
 // append adds the newest event and returns how many bytes the log grew by.
-func (t *topic) append(e Entry, b *bounds) int {
+func (t *topic) append(e broker.Entry, b *bounds) int {
 	before := t.bytes
 	t.log = append(t.log, e)
 	t.bytes += e.Frame.Len()
@@ -63,14 +65,14 @@ func (t *topic) append(e Entry, b *bounds) int {
 func (t *topic) dropOldest() {
 	t.bytes -= t.log[0].Frame.Len()
 	t.from, t.trimmed = t.log[0].ID, false
-	t.log[0] = Entry{}
+	t.log[0] = broker.Entry{}
 	if t.log = t.log[1:]; len(t.log) == 0 {
 		t.log = nil
 	}
 }
 
 // prepend extends the log downwards by what a read of (…, t.from] brought. It keeps to the log's bounds.
-func (t *topic) prepend(older []Entry, from ID, trimmed bool, b *bounds) {
+func (t *topic) prepend(older []broker.Entry, from broker.ID, trimmed bool, b *bounds) {
 	size := 0
 	for i, e := range slices.Backward(older) {
 		size += e.Frame.Len()
@@ -86,21 +88,21 @@ func (t *topic) prepend(older []Entry, from ID, trimmed bool, b *bounds) {
 }
 
 // after returns the log's events above pos.
-func (t *topic) after(pos ID) []Entry {
+func (t *topic) after(pos broker.ID) []broker.Entry {
 	return t.log[sort.Search(len(t.log), func(i int) bool { return pos.Less(t.log[i].ID) }):]
 }
 
 // oldest is the id of the oldest event in the log; zero if there is none.
-func (t *topic) oldest() ID {
+func (t *topic) oldest() broker.ID {
 	if len(t.log) == 0 {
-		return ID{}
+		return broker.ID{}
 	}
 	return t.log[0].ID
 }
 
 // closedAt tells whether a stream at pos has the topic's close event behind it.
-func (t *topic) closedAt(pos ID, now time.Time, historyTTL time.Duration) bool {
-	return closeHolds(t.closed, now, historyTTL) && !pos.Less(t.closed)
+func (t *topic) closedAt(pos broker.ID, now time.Time, keep *broker.Retention) bool {
+	return keep.Closed(t.closed, now) && !pos.Less(t.closed)
 }
 
 // add and remove keep the topic's subscriptions; each part knows its place.

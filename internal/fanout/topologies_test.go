@@ -1,7 +1,6 @@
 package fanout
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -14,53 +13,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"sse-gateway/internal/broker/redis/redistest"
 	"sse-gateway/internal/sse"
 )
-
-// eventually polls until cond is nil.
-func eventually(t *testing.T, timeout time.Duration, cond func() error) {
-	t.Helper()
-	deadline := time.After(timeout)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := cond()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not after %s: %v", timeout, err)
-		}
-	}
-}
-
-// startCluster starts three masters and returns the cluster's URL.
-func startCluster(t *testing.T) string {
-	t.Helper()
-	var addrs []string
-	for range 3 {
-		url, _ := startRedis(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-		addrs = append(addrs, strings.TrimPrefix(url, "redis://"))
-	}
-	args := append([]string{"--cluster", "create"}, addrs...)
-	if out, err := exec.Command("redis-cli", append(args, "--cluster-yes")...).CombinedOutput(); err != nil {
-		t.Fatalf("create the cluster: %v\n%s", err, out)
-	}
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
-	defer client.Close()
-	eventually(t, 20*time.Second, func() error {
-		return client.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error {
-			info, err := node.ClusterInfo(ctx).Result()
-			if err == nil && !strings.Contains(info, "cluster_state:ok") {
-				err = fmt.Errorf("cluster info: %s", info)
-			}
-			return err
-		})
-	})
-	return "redis+cluster://" + strings.Join(addrs, ",")
-}
 
 // values sorts what was received by topic.
 func values(t *testing.T, events []sse.Event) map[string]string {
@@ -77,7 +32,7 @@ func values(t *testing.T, events []sse.Event) map[string]string {
 }
 
 func TestCluster_ResumesOverPartitions(t *testing.T) {
-	w := redisWorldAt(t, startCluster(t), nil, settings{history: 100})
+	w := redisWorldAt(t, redistest.StartCluster(t), nil, settings{history: 100})
 	a, b := w.hub(t, "a"), w.hub(t, "b")
 	var topics []string
 	for i := range 12 {
@@ -115,7 +70,7 @@ func TestCluster_ResumesOverPartitions(t *testing.T) {
 }
 
 func TestCluster_ClosesTopicsOfSeveralPartitions(t *testing.T) {
-	w := redisWorldAt(t, startCluster(t), nil, settings{history: 100})
+	w := redisWorldAt(t, redistest.StartCluster(t), nil, settings{history: 100})
 	h := w.hub(t, "a")
 	topics := []string{"t1", "t2", "t3", "t4"}
 	r := newRecorder()
@@ -135,14 +90,14 @@ func TestCluster_ClosesTopicsOfSeveralPartitions(t *testing.T) {
 }
 
 func TestSentinel_FollowsAFailover(t *testing.T) {
-	primary, old := startRedis(t)
+	primary, old := redistest.Start(t)
 	addr := strings.TrimPrefix(primary, "redis://")
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, replica := startRedis(t, "--replicaof", host+" "+port, "--repl-diskless-sync-delay", "0")
-	eventually(t, 20*time.Second, func() error {
+	_, replica := redistest.Start(t, "--replicaof", host+" "+port, "--repl-diskless-sync-delay", "0")
+	redistest.Eventually(t, 20*time.Second, func() error {
 		info := replica.Info(t.Context(), "replication").Val()
 		if !strings.Contains(info, "master_link_status:up") {
 			return fmt.Errorf("replication: %s", info)
@@ -154,10 +109,10 @@ func TestSentinel_FollowsAFailover(t *testing.T) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sentinel := startServer(t, func(port string) *exec.Cmd {
+	sentinel := redistest.StartServer(t, func(port string) *exec.Cmd {
 		return exec.Command("redis-server", config, "--sentinel", "--port", port, "--bind", "127.0.0.1")
 	})
-	eventually(t, 20*time.Second, func() error {
+	redistest.Eventually(t, 20*time.Second, func() error {
 		client := redis.NewSentinelClient(&redis.Options{Addr: sentinel})
 		defer client.Close()
 		replicas, err := client.Replicas(t.Context(), "main").Result()
@@ -173,35 +128,9 @@ func TestSentinel_FollowsAFailover(t *testing.T) {
 	publish(t, b, "t", 1)
 	r.wait(t, 1)
 	_ = old.ShutdownNoSave(t.Context()) // it answers by closing the connection
-	eventually(t, 30*time.Second, func() error {
+	redistest.Eventually(t, 30*time.Second, func() error {
 		return b.Publish(t.Context(), []Publication{{Topic: "t", Data: json.RawMessage("2"), Key: "k"}})[0].Err
 	})
 	publish(t, a, "t", 3)
 	wantData(t, r.wait(t, 3), "1 2 3")
-}
-
-func TestParseRedisURL(t *testing.T) {
-	for _, good := range []string{
-		"redis://localhost:6379", "redis://user:pass@h:1/3", "rediss://h:1",
-		"redis+sentinel://a:1,b:2/main", "redis+sentinel://:pw@a:1/main/2", "redis+cluster://a:1,b:2,c:3",
-	} {
-		if _, _, err := parseRedisURL(good); err != nil {
-			t.Errorf("%s: %v", good, err)
-		}
-	}
-	for _, bad := range []string{"", "localhost", "http://secret@h", "redis+sentinel://secret@a:1", "redis://h:1/x-secret", "redis://%zz:secret@h"} {
-		if _, _, err := parseRedisURL(bad); err == nil || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: %v", bad, err)
-		}
-	}
-}
-
-func TestPartitionTag_SpreadsOverTheSlots(t *testing.T) {
-	for _, parts := range []int{1, 16, 64} {
-		for part := range parts {
-			if slot := int(crc16(partitionTag(part, parts))) % 16384; slot*parts/16384 != part {
-				t.Errorf("partition %d of %d is in slot %d", part, parts, slot)
-			}
-		}
-	}
 }

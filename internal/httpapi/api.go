@@ -12,6 +12,7 @@ import (
 
 	"sse-gateway/internal/auth"
 	"sse-gateway/internal/build"
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/fanout"
 	"sse-gateway/internal/limit"
 	"sse-gateway/internal/stream"
@@ -65,7 +66,7 @@ func (o Options) withDefaults() Options {
 
 // A publisher is what publishing needs of the hub.
 type publisher interface {
-	Publish(ctx context.Context, pubs []fanout.Publication) []fanout.Result
+	Publish(ctx context.Context, pubs []fanout.Publication) []broker.Result
 }
 
 // An API is the gateway's HTTP surface. It owns nothing that has to be closed.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"sse-gateway/internal/auth"
+	"sse-gateway/internal/broker"
+	"sse-gateway/internal/broker/memory"
 	"sse-gateway/internal/fanout"
 	"sse-gateway/internal/sse"
 	"sse-gateway/internal/stream"
@@ -47,13 +49,13 @@ func (b *syncBuffer) String() string {
 
 func newTestGateway(t *testing.T, who auth.Authenticator, opts Options) *testGateway {
 	t.Helper()
-	broker := fanout.NewMemory(fanout.MemoryOptions{HistorySize: 1000})
+	broker := memory.New(memory.Options{Retention: broker.Retention{Size: 1000}})
 	g := newTestGatewayOn(t, broker, who, opts)
 	waitFor(t, "the hub is ready", func() bool { return g.hub.Ready() == nil })
 	return g
 }
 
-func newTestGatewayOn(t *testing.T, broker fanout.Broker, who auth.Authenticator, opts Options) *testGateway {
+func newTestGatewayOn(t *testing.T, broker broker.Broker, who auth.Authenticator, opts Options) *testGateway {
 	t.Helper()
 	log := &syncBuffer{}
 	opts.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"sse-gateway/internal/fanout"
+	"sse-gateway/internal/broker"
 )
 
 // publishLines takes NDJSON: one event a line, answered by one line each, for as long as the publisher likes. Whatever
@@ -41,7 +41,7 @@ func (a *API) publishLines(w http.ResponseWriter, r *http.Request, from sender, 
 		err = a.stillKnown(r)
 	}
 	if problemOf(err).Status == http.StatusUnauthorized {
-		_, _ = w.Write(append(appendResult(nil, fanout.Result{Err: err}), '\n'))
+		_, _ = w.Write(append(appendResult(nil, broker.Result{Err: err}), '\n'))
 	}
 	return nil
 }
@@ -161,7 +161,7 @@ func (p *linePublisher) publishPart(lines []line) error {
 		switch {
 		case l.err != nil:
 			p.api.metrics.reject(problemOf(l.err), 1)
-			p.out = appendResult(p.out, fanout.Result{Err: l.err})
+			p.out = appendResult(p.out, broker.Result{Err: l.err})
 		case l.item.broadcast:
 			p.out = appendResults(p.out, results[:n])
 		default:

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sse-gateway/internal/auth"
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/fanout"
 )
 
@@ -96,15 +97,15 @@ func problemOf(err error) *problem {
 		return newProblem(http.StatusUnauthorized, "unauthenticated", "Not authenticated", "token: %s", auth.Detail(err))
 	case errors.Is(err, auth.ErrKeysUnavailable):
 		return unavailable("keys-unavailable", "Keys unavailable", "the keys that tokens are checked with are unavailable")
-	case errors.Is(err, fanout.ErrTopicClosed):
+	case errors.Is(err, broker.ErrTopicClosed):
 		return newProblem(http.StatusConflict, "topic-closed", "Topic closed",
 			"the topic has been closed and takes no more events")
-	case errors.Is(err, fanout.ErrFull):
+	case errors.Is(err, broker.ErrFull):
 		return unavailable("store-full", "Event store full", "the event store has no room; nothing was published")
-	case errors.Is(err, fanout.ErrNotSent), errors.Is(err, fanout.ErrStopped):
+	case errors.Is(err, broker.ErrNotSent), errors.Is(err, broker.ErrStopped):
 		return unavailable("not-sent", "Event store unavailable",
 			"the event store is unavailable; nothing was sent to it, so trying again is safe")
-	case errors.Is(err, fanout.ErrUnavailable):
+	case errors.Is(err, broker.ErrUnavailable):
 		return unavailable("outcome-unknown", "Event store unavailable",
 			"the event store did not answer; a publish may or may not have taken effect: "+
 				"trying again is safe with the same key")

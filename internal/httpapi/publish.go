@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sse-gateway/internal/auth"
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/fanout"
 	"sse-gateway/internal/limit"
 )
@@ -112,9 +113,9 @@ func countTargets(items []item) int {
 
 // publishItems publishes an event for each target of each item, in order, and returns as many results. What the sender
 // may not publish has a result that says so, and keeps nothing else from being published.
-func (a *API) publishItems(ctx context.Context, from sender, items []item) []fanout.Result {
+func (a *API) publishItems(ctx context.Context, from sender, items []item) []broker.Result {
 	n := countTargets(items)
-	results := make([]fanout.Result, 0, n)
+	results := make([]broker.Result, 0, n)
 	pubs := make([]fanout.Publication, 0, n)
 	places := make([]int, 0, n) // of each publication among the results
 	for _, it := range items {
@@ -127,7 +128,7 @@ func (a *API) publishItems(ctx context.Context, from sender, items []item) []fan
 				})
 				places = append(places, len(results))
 			}
-			results = append(results, fanout.Result{Err: err})
+			results = append(results, broker.Result{Err: err})
 		}
 	}
 	at := 0
@@ -142,17 +143,17 @@ func (a *API) publishItems(ctx context.Context, from sender, items []item) []fan
 		}
 	}
 	for ; at < len(places); at++ { // not even tried: one time-out is enough
-		results[places[at]].Err = errors.Join(fanout.ErrUnavailable, fanout.ErrNotSent)
+		results[places[at]].Err = errors.Join(broker.ErrUnavailable, broker.ErrNotSent)
 	}
 	a.countResults(results)
 	return results
 }
 
-func allUnavailable(results []fanout.Result) bool {
-	return !slices.ContainsFunc(results, func(r fanout.Result) bool { return !errors.Is(r.Err, fanout.ErrUnavailable) })
+func allUnavailable(results []broker.Result) bool {
+	return !slices.ContainsFunc(results, func(r broker.Result) bool { return !errors.Is(r.Err, broker.ErrUnavailable) })
 }
 
-func (a *API) countResults(results []fanout.Result) {
+func (a *API) countResults(results []broker.Result) {
 	published := 0
 	for _, result := range results {
 		if result.Err == nil {
@@ -166,7 +167,7 @@ func (a *API) countResults(results []fanout.Result) {
 
 // answerItems answers a request that has been published: with the id of its one event, or with a result for each. When
 // all have failed for want of the event store, the answer is that problem itself.
-func (a *API) answerItems(w http.ResponseWriter, items []item, array bool, results []fanout.Result) error {
+func (a *API) answerItems(w http.ResponseWriter, items []item, array bool, results []broker.Result) error {
 	one := !array && !items[0].broadcast
 	if one && results[0].Err != nil {
 		return results[0].Err
@@ -188,13 +189,13 @@ func (a *API) answerItems(w http.ResponseWriter, items []item, array bool, resul
 
 // allFailed is the error of a request of which nothing could be published for faults of the gateway's: the one that leaves
 // the most open.
-func allFailed(results []fanout.Result) error {
+func allFailed(results []broker.Result) error {
 	worst := results[0].Err
 	for _, result := range results {
 		if result.Err == nil || problemOf(result.Err).Status < http.StatusInternalServerError {
 			return nil
 		}
-		if !errors.Is(result.Err, fanout.ErrNotSent) {
+		if !errors.Is(result.Err, broker.ErrNotSent) {
 			worst = result.Err
 		}
 	}
@@ -202,7 +203,7 @@ func allFailed(results []fanout.Result) error {
 }
 
 // appendResults appends {"results":[…]}.
-func appendResults(dst []byte, results []fanout.Result) []byte {
+func appendResults(dst []byte, results []broker.Result) []byte {
 	dst = append(dst, `{"results":[`...)
 	for i, result := range results {
 		if i > 0 {
@@ -214,7 +215,7 @@ func appendResults(dst []byte, results []fanout.Result) []byte {
 }
 
 // appendResult appends {"id":…}, or what is wrong.
-func appendResult(dst []byte, result fanout.Result) []byte {
+func appendResult(dst []byte, result broker.Result) []byte {
 	if result.Err == nil {
 		dst = append(dst, `{"id":"`...)
 		return append(result.ID.Append(dst), `"}`...)

@@ -13,31 +13,32 @@ import (
 	"time"
 
 	"sse-gateway/internal/auth"
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/fanout"
 )
 
 // storeFaults answers each event as its topic says, as if a store had.
 type storeFaults struct{ calls int }
 
-func (s *storeFaults) Publish(_ context.Context, pubs []fanout.Publication) []fanout.Result {
+func (s *storeFaults) Publish(_ context.Context, pubs []fanout.Publication) []broker.Result {
 	s.calls++
-	results := make([]fanout.Result, len(pubs))
+	results := make([]broker.Result, len(pubs))
 	for i, pub := range pubs {
 		switch pub.Topic {
 		case "away":
-			results[i].Err = fmt.Errorf("publish: %w: %w: dial tcp 10.1.2.3", fanout.ErrUnavailable, fanout.ErrNotSent)
+			results[i].Err = fmt.Errorf("publish: %w: %w: dial tcp 10.1.2.3", broker.ErrUnavailable, broker.ErrNotSent)
 		case "lost":
-			results[i].Err = fmt.Errorf("publish: %w: i/o timeout", fanout.ErrUnavailable)
+			results[i].Err = fmt.Errorf("publish: %w: i/o timeout", broker.ErrUnavailable)
 		case "full":
-			results[i].Err = fmt.Errorf("publish: %w: OOM", fanout.ErrFull)
+			results[i].Err = fmt.Errorf("publish: %w: OOM", broker.ErrFull)
 		case "closed":
-			results[i].Err = fmt.Errorf("publish: %w", fanout.ErrTopicClosed)
+			results[i].Err = fmt.Errorf("publish: %w", broker.ErrTopicClosed)
 		case "broken":
 			results[i].Err = errors.New("secret cause")
 		case "panic":
 			panic("secret cause")
 		default:
-			results[i].ID = fanout.ID{MS: uint64(i + 1)}
+			results[i].ID = broker.ID{MS: uint64(i + 1)}
 		}
 	}
 	return results
@@ -103,9 +104,9 @@ func TestPublish_ArraysHaveAResultForEach(t *testing.T) {
 // keys remembers what it is asked to publish.
 type keys struct{ seen []fanout.Publication }
 
-func (k *keys) Publish(_ context.Context, pubs []fanout.Publication) []fanout.Result {
+func (k *keys) Publish(_ context.Context, pubs []fanout.Publication) []broker.Result {
 	k.seen = append(k.seen, pubs...)
-	return make([]fanout.Result, len(pubs))
+	return make([]broker.Result, len(pubs))
 }
 
 func TestPublish_KeysComeFromTheItemOrTheHeader(t *testing.T) {

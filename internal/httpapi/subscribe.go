@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sse-gateway/internal/auth"
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/fanout"
 	"sse-gateway/internal/limit"
 	"sse-gateway/internal/sse"
@@ -120,7 +121,7 @@ func (a *API) notJoined(w http.ResponseWriter, r *http.Request, err error) error
 	if errors.Is(err, fanout.ErrCut) || r.Context().Err() != nil {
 		return err
 	}
-	if !errors.Is(err, fanout.ErrUnavailable) && !errors.Is(err, fanout.ErrStopped) {
+	if !errors.Is(err, broker.ErrUnavailable) && !errors.Is(err, broker.ErrStopped) {
 		a.log.LogAttrs(r.Context(), slog.LevelWarn, "join failed", slog.Any("err", err))
 	}
 	return a.later(w, a.opts.Retry, "store", "the event store is unavailable")

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"sse-gateway/internal/auth"
-	"sse-gateway/internal/fanout"
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
 
@@ -49,7 +49,7 @@ func TestSubscribe_AnswersHeadAndReadyInOneWrite(t *testing.T) {
 	if retry < 1000 || retry > 3000 {
 		t.Errorf("retry %d is not 2 s, spread by half", retry)
 	}
-	if _, err := fanout.ParseID(id); err != nil {
+	if _, err := broker.ParseID(id); err != nil {
 		t.Errorf("ready's id: %v", err)
 	}
 }

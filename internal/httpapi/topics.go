@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/fanout"
 	"sse-gateway/internal/sse"
 )
@@ -47,7 +48,7 @@ func newTopicAnswer(info fanout.TopicInfo) topicAnswer {
 	}
 }
 
-func idText(id fanout.ID) string {
+func idText(id broker.ID) string {
 	if id.IsZero() {
 		return ""
 	}
@@ -161,10 +162,10 @@ func (a *API) history(w http.ResponseWriter, r *http.Request, topic string) erro
 	if err != nil {
 		return err
 	}
-	var after fanout.ID
+	var after broker.ID
 	if text := query.Get("after"); text != "" {
 		// Nothing can come after the end of all time, and Redis refuses to look there.
-		if after, err = fanout.ParseID(text); err != nil || after.MS == math.MaxUint64 {
+		if after, err = broker.ParseID(text); err != nil || after.MS == math.MaxUint64 {
 			return invalid("after: %s is no event id", shorten(text))
 		}
 	}

@@ -1,39 +1,39 @@
-package fanout
+package redis
 
 import (
 	"context"
 	"fmt"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // once is a command that go-redis sends again only where Redis says that it was not executed: to the node that a MOVED or an
 // ASK names. Its cluster client sends all others again, up to MaxRedirects times, when their answer was lost, and with one
 // command the whole pipeline.
-type once struct{ *redis.Cmd }
+type once struct{ *goredis.Cmd }
 
 // NoRetry is true.
 func (once) NoRetry() bool { return true }
 
 // do executes one command, at most once.
-func (r *Redis) do(ctx context.Context, args ...any) *redis.Cmd {
-	cmd := redis.NewCmd(ctx, args...)
+func (r *Broker) do(ctx context.Context, args ...any) *goredis.Cmd {
+	cmd := goredis.NewCmd(ctx, args...)
 	_ = r.client.Process(ctx, once{cmd}) // the command has the error
 	return cmd
 }
 
 // addOnce adds a command to a pipeline, to be executed at most once.
-func addOnce(ctx context.Context, pipe redis.Pipeliner, args ...any) *redis.Cmd {
-	cmd := redis.NewCmd(ctx, args...)
+func addOnce(ctx context.Context, pipe goredis.Pipeliner, args ...any) *goredis.Cmd {
+	cmd := goredis.NewCmd(ctx, args...)
 	_ = pipe.Process(ctx, once{cmd}) // it is only put in the queue
 	return cmd
 }
 
 // runScript runs a script of a partition, which it loads first if Redis does not have it. args begin with the number of keys.
-func (r *Redis) runScript(ctx context.Context, part int, script *redis.Script, args []any) error {
+func (r *Broker) runScript(ctx context.Context, part int, script *goredis.Script, args []any) error {
 	command := append([]any{"EVALSHA", script.Hash()}, args...)
 	err := r.do(ctx, command...).Err()
-	for try := 0; try < 2 && redis.HasErrorPrefix(err, "NOSCRIPT"); try++ {
+	for try := 0; try < 2 && goredis.HasErrorPrefix(err, "NOSCRIPT"); try++ {
 		if err = r.loadScript(ctx, part, try, script); err == nil {
 			err = r.do(ctx, command...).Err()
 		}
@@ -43,12 +43,12 @@ func (r *Redis) runScript(ctx context.Context, part int, script *redis.Script, a
 
 // loadScript loads a script where a partition lives. If that has not helped, the partition is on its way to another node of
 // the cluster: then on all of them.
-func (r *Redis) loadScript(ctx context.Context, part, try int, script *redis.Script) error {
+func (r *Broker) loadScript(ctx context.Context, part, try int, script *goredis.Script) error {
 	if r.cluster == nil {
 		return script.Load(ctx, r.client).Err()
 	}
 	if try > 0 {
-		return r.cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		return r.cluster.ForEachMaster(ctx, func(ctx context.Context, node *goredis.Client) error {
 			return script.Load(ctx, node).Err()
 		})
 	}

@@ -1,4 +1,4 @@
-package fanout
+package redis
 
 import (
 	"context"
@@ -9,8 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
 
@@ -19,8 +20,8 @@ var errUnsubscribed = errors.New("the server ended a subscription")
 
 // redisFeed is one Pub/Sub connection. go-redis would reconnect it by itself, and stay deaf meanwhile without a word;
 // so the first error of any call ends it, and the session opens a new one.
-type redisFeed struct {
-	pubsub  *redis.PubSub
+type feed struct {
+	pubsub  *goredis.PubSub
 	space   *space
 	sharded bool
 	topics  string       // prefix of topics' channels
@@ -29,11 +30,11 @@ type redisFeed struct {
 
 // Open opens a Pub/Sub connection, and returns when it is subscribed to the partition's control channel and to this
 // replica's marks.
-func (r *Redis) Open(ctx context.Context, part int) (Feed, error) {
+func (r *Broker) Open(ctx context.Context, part int) (broker.Feed, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	sp := &r.spaces[part]
-	f := &redisFeed{space: sp, sharded: r.cluster != nil, topics: sp.stream("")}
+	f := &feed{space: sp, sharded: r.cluster != nil, topics: sp.stream("")}
 	if f.sharded {
 		r.cluster.ReloadState(ctx)
 		f.pubsub = r.client.SSubscribe(ctx)
@@ -56,7 +57,7 @@ func (r *Redis) Open(ctx context.Context, part int) (Feed, error) {
 }
 
 // command subscribes to channels.
-func (f *redisFeed) command(ctx context.Context, channels []string) error {
+func (f *feed) command(ctx context.Context, channels []string) error {
 	subscribe := f.pubsub.Subscribe
 	if f.sharded {
 		subscribe = f.pubsub.SSubscribe
@@ -67,7 +68,7 @@ func (f *redisFeed) command(ctx context.Context, channels []string) error {
 	return nil
 }
 
-func (f *redisFeed) channels(topics []string) []string {
+func (f *feed) channels(topics []string) []string {
 	channels := make([]string, len(topics))
 	for i, topic := range topics {
 		channels[i] = f.space.stream(topic)
@@ -76,12 +77,12 @@ func (f *redisFeed) channels(topics []string) []string {
 }
 
 // Subscribe sends one SUBSCRIBE.
-func (f *redisFeed) Subscribe(ctx context.Context, topics []string) error {
+func (f *feed) Subscribe(ctx context.Context, topics []string) error {
 	return f.command(ctx, f.channels(topics))
 }
 
 // Unsubscribe sends one UNSUBSCRIBE.
-func (f *redisFeed) Unsubscribe(ctx context.Context, topics []string) error {
+func (f *feed) Unsubscribe(ctx context.Context, topics []string) error {
 	unsubscribe := f.pubsub.Unsubscribe
 	if f.sharded {
 		unsubscribe = f.pubsub.SUnsubscribe
@@ -95,25 +96,25 @@ func (f *redisFeed) Unsubscribe(ctx context.Context, topics []string) error {
 
 // Receive waits for the next message. It has no time-out: one that fires in the middle of a message would leave the rest of
 // it to be read as the next.
-func (f *redisFeed) Receive(buf []Message) ([]Message, error) {
+func (f *feed) Receive(buf []broker.Message) ([]broker.Message, error) {
 	for {
 		received, err := f.pubsub.Receive(context.Background())
 		if err != nil {
 			return nil, err
 		}
 		switch m := received.(type) {
-		case *redis.Message:
+		case *goredis.Message:
 			message, err := f.message(m)
 			if err != nil {
 				return nil, err
 			}
 			return append(buf, message), nil
-		case *redis.Subscription:
+		case *goredis.Subscription:
 			topic, ours := strings.CutPrefix(m.Channel, f.topics)
 			switch m.Kind {
 			case "subscribe", "ssubscribe":
 				if ours {
-					return append(buf, Message{Kind: MessageAck, Topic: topic}), nil
+					return append(buf, broker.Message{Kind: broker.MessageAck, Topic: topic}), nil
 				}
 			default:
 				if f.leaving.Add(-1) < 0 {
@@ -125,52 +126,52 @@ func (f *redisFeed) Receive(buf []Message) ([]Message, error) {
 }
 
 // message reads a Pub/Sub message. Its first byte tells its kind.
-func (f *redisFeed) message(m *redis.Message) (Message, error) {
+func (f *feed) message(m *goredis.Message) (broker.Message, error) {
 	if m.Payload == "" {
-		return Message{}, fmt.Errorf("an empty message on channel %q", m.Channel)
+		return broker.Message{}, fmt.Errorf("an empty message on channel %q", m.Channel)
 	}
 	kind, rest := m.Payload[0], m.Payload[1:]
 	switch kind {
 	case 'e', 'c':
 		return f.event(m.Channel, kind == 'c', rest)
 	case 'x':
-		return Message{Kind: MessageControl, Payload: []byte(rest)}, nil
+		return broker.Message{Kind: broker.MessageControl, Payload: []byte(rest)}, nil
 	case 'b':
-		born, err := ParseID(rest)
-		return Message{Kind: MessageBirth, Mark: Mark{Born: born}}, err
+		born, err := broker.ParseID(rest)
+		return broker.Message{Kind: broker.MessageBirth, Mark: broker.Mark{Born: born}}, err
 	case 'm':
 		fields := strings.Fields(rest)
 		if len(fields) != 3 {
-			return Message{}, fmt.Errorf("a mark of %d fields", len(fields))
+			return broker.Message{}, fmt.Errorf("a mark of %d fields", len(fields))
 		}
 		seq, err := strconv.ParseUint(fields[0], 10, 64)
 		if err != nil {
-			return Message{}, fmt.Errorf("a mark's number: %w", err)
+			return broker.Message{}, fmt.Errorf("a mark's number: %w", err)
 		}
-		mark := Mark{Seq: seq}
-		if mark.Head, err = ParseID(fields[1]); err == nil {
-			mark.Born, err = ParseID(fields[2])
+		mark := broker.Mark{Seq: seq}
+		if mark.Head, err = broker.ParseID(fields[1]); err == nil {
+			mark.Born, err = broker.ParseID(fields[2])
 		}
-		return Message{Kind: MessageMark, Mark: mark}, err
+		return broker.Message{Kind: broker.MessageMark, Mark: mark}, err
 	}
-	return Message{}, fmt.Errorf("a message of unknown kind %q on channel %q", kind, m.Channel)
+	return broker.Message{}, fmt.Errorf("a message of unknown kind %q on channel %q", kind, m.Channel)
 }
 
 // event reads "<id> <prev> <block>".
-func (f *redisFeed) event(channel string, isClose bool, text string) (Message, error) {
+func (f *feed) event(channel string, isClose bool, text string) (broker.Message, error) {
 	idText, rest, _ := strings.Cut(text, " ")
 	prevText, block, _ := strings.Cut(rest, " ")
-	id, err := ParseID(idText)
+	id, err := broker.ParseID(idText)
 	if err != nil {
-		return Message{}, fmt.Errorf("an event on channel %q: %w", channel, err)
+		return broker.Message{}, fmt.Errorf("an event on channel %q: %w", channel, err)
 	}
-	prev, err := ParseID(prevText)
+	prev, err := broker.ParseID(prevText)
 	if err != nil {
-		return Message{}, fmt.Errorf("event %s on channel %q: %w", idText, channel, err)
+		return broker.Message{}, fmt.Errorf("event %s on channel %q: %w", idText, channel, err)
 	}
-	entry := Entry{ID: id, Prev: prev, Close: isClose, Frame: sse.NewFrame([]byte(block), idText)}
-	return Message{Kind: MessageEvent, Topic: strings.TrimPrefix(channel, f.topics), Entry: entry}, nil
+	entry := broker.Entry{ID: id, Prev: prev, Close: isClose, Frame: sse.NewFrame([]byte(block), idText)}
+	return broker.Message{Kind: broker.MessageEvent, Topic: strings.TrimPrefix(channel, f.topics), Entry: entry}, nil
 }
 
 // Close wakes Receive.
-func (f *redisFeed) Close() error { return f.pubsub.Close() }
+func (f *feed) Close() error { return f.pubsub.Close() }

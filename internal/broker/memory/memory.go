@@ -1,4 +1,5 @@
-package fanout
+// Package memory is a broker inside the process: for one replica, with nothing kept when it ends.
+package memory
 
 import (
 	"cmp"
@@ -12,14 +13,14 @@ import (
 	"sync"
 	"time"
 
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
 
 // MemoryOptions are the limits of a Memory broker. The zero value of a field means its default in brackets.
-type MemoryOptions struct {
-	HistorySize int           // events kept per topic; 0: none
-	HistoryTTL  time.Duration // how long they are kept after the topic's last [1h]
-	MaxBytes    int           // of all events kept; the topic published to longest ago loses its events first [512 MiB]
+type Options struct {
+	Retention broker.Retention
+	MaxBytes  int // of all events kept; the topic published to longest ago loses its events first [512 MiB]
 }
 
 const (
@@ -30,66 +31,69 @@ const (
 var errFeedClosed = errors.New("the feed is closed")
 
 // Memory is a broker inside the process: for one replica, with nothing kept when it ends. It has one partition.
-type Memory struct {
-	opts MemoryOptions
+type Broker struct {
+	opts Options
 
 	mu     sync.Mutex // guards all below
 	room   *sync.Cond // a feed's queue has been taken
-	topics map[string]*memoryTopic
-	keys   map[string]memoryKey
+	topics map[string]*topic
+	keys   map[string]key
 	stale  list.List // topics without events, least recently published first
 	fresh  list.List // topics with events, in the same order
 	spent  []string  // keys in the order in which they lapse
-	last   ID
-	born   ID
+	last   broker.ID
+	born   broker.ID
 	bytes  int
-	feeds  map[*memoryFeed]struct{}
+	feeds  map[*feed]struct{}
 	cuts   map[string]time.Time
 	closed bool
 }
 
-type memoryTopic struct {
+type topic struct {
 	name    string
-	entries []Entry
-	last    ID
-	closed  ID
+	entries []broker.Entry
+	last    broker.ID
+	closed  broker.ID
 	touched time.Time
 	place   *list.Element
 	in      *list.List
 }
 
-type memoryKey struct {
-	id     ID
+type key struct {
+	id     broker.ID
 	lapses time.Time
 }
 
 // NewMemory returns an empty broker.
-func NewMemory(opts MemoryOptions) *Memory {
-	opts.HistoryTTL = cmp.Or(opts.HistoryTTL, time.Hour)
+func New(opts Options) *Broker {
+	opts.Retention = opts.Retention.WithDefaults()
 	opts.MaxBytes = cmp.Or(opts.MaxBytes, 512<<20)
-	m := &Memory{
-		opts: opts, topics: make(map[string]*memoryTopic), keys: make(map[string]memoryKey),
-		feeds: make(map[*memoryFeed]struct{}), cuts: make(map[string]time.Time),
+	m := &Broker{
+		opts: opts, topics: make(map[string]*topic), keys: make(map[string]key),
+		feeds: make(map[*feed]struct{}), cuts: make(map[string]time.Time),
 	}
 	m.room = sync.NewCond(&m.mu)
-	m.born = m.nextID(ID{}, time.Now())
+	m.born = m.nextID(broker.ID{}, time.Now())
 	return m
 }
 
 // Partitions is 1.
-func (m *Memory) Partitions() int { return 1 }
+func (m *Broker) Partitions() int { return 1 }
+
+// Retention is what is kept.
+func (m *Broker) Retention() broker.Retention { return m.opts.Retention }
 
 // Replica is the only one.
-func (m *Memory) Replica() string { return "embedded" }
+func (m *Broker) Replica() string { return "embedded" }
 
 // nextID gives out the next id, above floor.
-func (m *Memory) nextID(floor ID, now time.Time) ID {
-	m.last = maxID(ID{MS: uint64(now.UnixMilli())}, maxID(m.last, floor).next())
+func (m *Broker) nextID(floor broker.ID, now time.Time) broker.ID {
+	m.last = broker.Later(broker.ID{MS: uint64(now.UnixMilli())}, broker.Later(m.last, floor).Next())
 	return m.last
 }
 
 // Publish executes ops in order.
-func (m *Memory) Publish(_ context.Context, _ int, ops []Op) []Result {
+func (m *Broker) Publish(_ context.Context, _ int, ops []broker.Op) []broker.Result {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for m.congested() {
@@ -97,7 +101,7 @@ func (m *Memory) Publish(_ context.Context, _ int, ops []Op) []Result {
 	}
 	now := time.Now()
 	m.expire(now)
-	results := make([]Result, len(ops))
+	results := make([]broker.Result, len(ops))
 	for i := range ops {
 		results[i] = m.publish(&ops[i], now)
 	}
@@ -107,7 +111,7 @@ func (m *Memory) Publish(_ context.Context, _ int, ops []Op) []Result {
 	return results
 }
 
-func (m *Memory) congested() bool {
+func (m *Broker) congested() bool {
 	for feed := range m.feeds {
 		if len(feed.queue) >= memoryQueue {
 			return true
@@ -116,71 +120,71 @@ func (m *Memory) congested() bool {
 	return false
 }
 
-func (m *Memory) publish(op *Op, now time.Time) Result {
+func (m *Broker) publish(op *broker.Op, now time.Time) broker.Result {
 	if m.closed {
-		return Result{Err: fmt.Errorf("%w: %w", ErrUnavailable, ErrNotSent)}
+		return broker.Result{Err: fmt.Errorf("%w: %w", broker.ErrUnavailable, broker.ErrNotSent)}
 	}
 	t := m.topics[op.Topic]
-	if t != nil && closeHolds(t.closed, now, m.opts.HistoryTTL) {
+	if t != nil && m.opts.Retention.Closed(t.closed, now) {
 		if op.Close {
-			return Result{ID: t.closed}
+			return broker.Result{ID: t.closed}
 		}
-		return Result{Err: ErrTopicClosed}
+		return broker.Result{Err: broker.ErrTopicClosed}
 	}
 	if known, ok := m.keys[op.Key]; ok && op.Key != "" {
-		return Result{ID: known.id}
+		return broker.Result{ID: known.id}
 	}
 	if m.bytes > m.opts.MaxBytes {
-		return Result{Err: ErrFull}
+		return broker.Result{Err: broker.ErrFull}
 	}
 	if t == nil {
-		t = &memoryTopic{name: op.Topic}
+		t = &topic{name: op.Topic}
 		m.topics[op.Topic] = t
 		m.bytes += memoryOverhead + len(op.Topic)
 	}
-	id := m.nextID(maxID(op.Floor, t.last), now)
+	id := m.nextID(broker.Later(op.Floor, t.last), now)
 	prev := t.last
 	if prev.IsZero() {
-		prev = maxID(m.born, id.Minus(retention(m.opts.HistoryTTL)))
+		prev = broker.Later(m.born, id.Minus(m.opts.Retention.LastID))
 	}
-	entry := Entry{ID: id, Prev: prev, Close: op.Close, Frame: sse.NewFrame(op.Block, id.String())}
-	t.last, t.closed = id, ID{}
+	entry := broker.Entry{ID: id, Prev: prev, Close: op.Close, Frame: sse.NewFrame(op.Block, id.String())}
+	t.last, t.closed = id, broker.ID{}
 	if op.Close {
 		t.closed = id
 	}
 	if op.Key != "" {
-		m.keys[op.Key] = memoryKey{id: id, lapses: now.Add(keyTTL)}
+		m.keys[op.Key] = key{id: id, lapses: now.Add(m.opts.Retention.Key)}
 		m.spent = append(m.spent, op.Key)
 	}
 	m.store(t, entry, now)
 	for feed := range m.feeds {
 		if _, ok := feed.topics[op.Topic]; ok {
-			feed.queue = append(feed.queue, Message{Kind: MessageEvent, Topic: op.Topic, Entry: entry})
+			feed.queue = append(feed.queue, broker.Message{Kind: broker.MessageEvent, Topic: op.Topic, Entry: entry})
 		}
 	}
-	return Result{ID: id}
+	return broker.Result{ID: id}
 }
 
 // store keeps an event, and drops what is over a bound.
-func (m *Memory) store(t *memoryTopic, e Entry, now time.Time) {
+func (m *Broker) store(t *topic, e broker.Entry, now time.Time) {
 	t.touched = now
-	if m.opts.HistorySize > 0 {
+	if m.opts.Retention.Size > 0 {
 		t.entries = append(t.entries, e)
 		m.bytes += e.Frame.Len() + memoryOverhead
-		if len(t.entries) > m.opts.HistorySize {
+		if len(t.entries) > m.opts.Retention.Size {
 			m.drop(t, 1)
 		}
 	}
 	m.move(t)
 	for m.bytes > m.opts.MaxBytes && m.fresh.Len() > 0 {
-		oldest := m.fresh.Front().Value.(*memoryTopic)
+		oldest := m.fresh.Front().Value.(*topic)
 		m.drop(oldest, len(oldest.entries))
 		m.move(oldest)
 	}
 }
 
 // drop forgets the oldest n events of a topic.
-func (m *Memory) drop(t *memoryTopic, n int) {
+func (m *Broker) drop(t *topic, n int) {
 	for _, e := range t.entries[:n] {
 		m.bytes -= e.Frame.Len() + memoryOverhead
 	}
@@ -191,7 +195,7 @@ func (m *Memory) drop(t *memoryTopic, n int) {
 }
 
 // move puts a topic at the end of the list that it belongs to.
-func (m *Memory) move(t *memoryTopic) {
+func (m *Broker) move(t *topic) {
 	if t.in != nil {
 		t.in.Remove(t.place)
 	}
@@ -203,18 +207,18 @@ func (m *Memory) move(t *memoryTopic) {
 }
 
 // expire drops the events, the last ids and the keys whose time is over.
-func (m *Memory) expire(now time.Time) {
+func (m *Broker) expire(now time.Time) {
 	for front := m.fresh.Front(); front != nil; front = m.fresh.Front() {
-		t := front.Value.(*memoryTopic)
-		if now.Before(t.touched.Add(m.opts.HistoryTTL)) {
+		t := front.Value.(*topic)
+		if now.Before(t.touched.Add(m.opts.Retention.Events)) {
 			break
 		}
 		m.drop(t, len(t.entries))
 		m.move(t)
 	}
 	for front := m.stale.Front(); front != nil; front = m.stale.Front() {
-		t := front.Value.(*memoryTopic)
-		if now.Before(t.touched.Add(retention(m.opts.HistoryTTL))) {
+		t := front.Value.(*topic)
+		if now.Before(t.touched.Add(m.opts.Retention.LastID)) {
 			break
 		}
 		m.stale.Remove(front)
@@ -228,18 +232,18 @@ func (m *Memory) expire(now time.Time) {
 }
 
 // Mark sends a mark through the feeds.
-func (m *Memory) Mark(_ context.Context, _ int, seq uint64, floor, rebirth ID) error {
+func (m *Broker) Mark(_ context.Context, _ int, seq uint64, floor, rebirth broker.ID) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.last.Less(floor) || (!rebirth.IsZero() && rebirth == m.born) {
 		m.born = m.nextID(floor, time.Now())
-		m.broadcast(Message{Kind: MessageBirth, Mark: Mark{Born: m.born}})
+		m.broadcast(broker.Message{Kind: broker.MessageBirth, Mark: broker.Mark{Born: m.born}})
 	}
-	m.broadcast(Message{Kind: MessageMark, Mark: Mark{Seq: seq, Head: m.last, Born: m.born}})
+	m.broadcast(broker.Message{Kind: broker.MessageMark, Mark: broker.Mark{Seq: seq, Head: m.last, Born: m.born}})
 	return nil
 }
 
-func (m *Memory) broadcast(message Message) {
+func (m *Broker) broadcast(message broker.Message) {
 	for feed := range m.feeds {
 		feed.queue = append(feed.queue, message)
 		feed.wake.Signal()
@@ -247,11 +251,11 @@ func (m *Memory) broadcast(message Message) {
 }
 
 // Read reads the ends of topics' histories.
-func (m *Memory) Read(_ context.Context, _ int, reads []Read) ([]Tail, error) {
+func (m *Broker) Read(_ context.Context, _ int, reads []broker.Read) ([]broker.Tail, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.expire(time.Now())
-	tails := make([]Tail, len(reads))
+	tails := make([]broker.Tail, len(reads))
 	for i := range reads {
 		if t := m.topics[reads[i].Topic]; t != nil {
 			tails[i] = t.read(&reads[i])
@@ -260,9 +264,9 @@ func (m *Memory) Read(_ context.Context, _ int, reads []Read) ([]Tail, error) {
 	return tails, nil
 }
 
-func (t *memoryTopic) read(r *Read) Tail {
-	tail := Tail{Last: t.last, Closed: t.closed, Kept: len(t.entries)}
-	above := func(id ID) int {
+func (t *topic) read(r *broker.Read) broker.Tail {
+	tail := broker.Tail{Last: t.last, Closed: t.closed, Kept: len(t.entries)}
+	above := func(id broker.ID) int {
 		return sort.Search(len(t.entries), func(i int) bool { return id.Less(t.entries[i].ID) })
 	}
 	first := above(r.After)
@@ -283,15 +287,15 @@ func (t *memoryTopic) read(r *Read) Tail {
 }
 
 // Send hands a control message to the only replica.
-func (m *Memory) Send(_ context.Context, _ string, payload []byte) (int, error) {
+func (m *Broker) Send(_ context.Context, _ string, payload []byte) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.broadcast(Message{Kind: MessageControl, Payload: payload})
+	m.broadcast(broker.Message{Kind: broker.MessageControl, Payload: payload})
 	return len(m.feeds), nil
 }
 
 // RememberCut keeps who was cut off, until the process ends or keep is over.
-func (m *Memory) RememberCut(_ context.Context, owner string, at time.Time, keep time.Duration) error {
+func (m *Broker) RememberCut(_ context.Context, owner string, at time.Time, keep time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	maps.DeleteFunc(m.cuts, func(_ string, old time.Time) bool { return at.Sub(old) > keep })
@@ -300,14 +304,14 @@ func (m *Memory) RememberCut(_ context.Context, owner string, at time.Time, keep
 }
 
 // Cuts returns who was cut off.
-func (m *Memory) Cuts(context.Context) (map[string]time.Time, error) {
+func (m *Broker) Cuts(context.Context) (map[string]time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return maps.Clone(m.cuts), nil
 }
 
 // Close ends all feeds.
-func (m *Memory) Close() error {
+func (m *Broker) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.closed = true
@@ -318,40 +322,40 @@ func (m *Memory) Close() error {
 }
 
 // memoryFeed is a connection to a Memory broker. Guarded by its mu.
-type memoryFeed struct {
-	broker *Memory
+type feed struct {
+	broker *Broker
 	wake   *sync.Cond
 	topics map[string]struct{}
-	queue  []Message
+	queue  []broker.Message
 	closed bool
 }
 
 // Open opens a feed.
-func (m *Memory) Open(context.Context, int) (Feed, error) {
+func (m *Broker) Open(context.Context, int) (broker.Feed, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return nil, errFeedClosed
 	}
-	feed := &memoryFeed{broker: m, wake: sync.NewCond(&m.mu), topics: make(map[string]struct{})}
+	feed := &feed{broker: m, wake: sync.NewCond(&m.mu), topics: make(map[string]struct{})}
 	m.feeds[feed] = struct{}{}
 	return feed, nil
 }
 
 // Subscribe acknowledges each topic.
-func (f *memoryFeed) Subscribe(_ context.Context, topics []string) error {
+func (f *feed) Subscribe(_ context.Context, topics []string) error {
 	f.broker.mu.Lock()
 	defer f.broker.mu.Unlock()
 	for _, topic := range topics {
 		f.topics[topic] = struct{}{}
-		f.queue = append(f.queue, Message{Kind: MessageAck, Topic: topic})
+		f.queue = append(f.queue, broker.Message{Kind: broker.MessageAck, Topic: topic})
 	}
 	f.wake.Signal()
 	return nil
 }
 
 // Unsubscribe lets go of topics.
-func (f *memoryFeed) Unsubscribe(_ context.Context, topics []string) error {
+func (f *feed) Unsubscribe(_ context.Context, topics []string) error {
 	f.broker.mu.Lock()
 	defer f.broker.mu.Unlock()
 	for _, topic := range topics {
@@ -361,7 +365,7 @@ func (f *memoryFeed) Unsubscribe(_ context.Context, topics []string) error {
 }
 
 // Receive takes all that is queued.
-func (f *memoryFeed) Receive(buf []Message) ([]Message, error) {
+func (f *feed) Receive(buf []broker.Message) ([]broker.Message, error) {
 	f.broker.mu.Lock()
 	defer f.broker.mu.Unlock()
 	for len(f.queue) == 0 && !f.closed {
@@ -377,14 +381,14 @@ func (f *memoryFeed) Receive(buf []Message) ([]Message, error) {
 }
 
 // Close wakes Receive, and publishers that wait for it.
-func (f *memoryFeed) Close() error {
+func (f *feed) Close() error {
 	f.broker.mu.Lock()
 	defer f.broker.mu.Unlock()
 	f.closeLocked()
 	return nil
 }
 
-func (f *memoryFeed) closeLocked() {
+func (f *feed) closeLocked() {
 	f.closed = true
 	delete(f.broker.feeds, f)
 	f.wake.Broadcast()

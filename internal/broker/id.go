@@ -1,4 +1,4 @@
-package fanout
+package broker
 
 import (
 	"fmt"
@@ -65,6 +65,9 @@ func (id ID) Less(other ID) bool {
 // IsZero tells whether id is before every event.
 func (id ID) IsZero() bool { return id == ID{} }
 
+// isBeginning tells whether a client's id is before every event; also a client's own "0-0" is.
+func (id ID) IsBeginning() bool { return id.MS == 0 }
+
 // Minus is the id d earlier, the zero ID if that is before 1970.
 func (id ID) Minus(d time.Duration) ID {
 	back := uint64(max(d.Milliseconds(), 0))
@@ -75,7 +78,7 @@ func (id ID) Minus(d time.Duration) ID {
 }
 
 // next is the smallest id above id.
-func (id ID) next() ID {
+func (id ID) Next() ID {
 	if id.Seq == 1<<64-1 {
 		return ID{MS: id.MS + 1}
 	}
@@ -83,7 +86,7 @@ func (id ID) next() ID {
 }
 
 // before is the largest id below id.
-func (id ID) before() ID {
+func (id ID) Prior() ID {
 	switch {
 	case id.Seq > 0:
 		return ID{MS: id.MS, Seq: id.Seq - 1}
@@ -93,14 +96,14 @@ func (id ID) before() ID {
 	return ID{}
 }
 
-func maxID(a, b ID) ID {
+func Later(a, b ID) ID {
 	if a.Less(b) {
 		return b
 	}
 	return a
 }
 
-func minID(a, b ID) ID {
+func Earlier(a, b ID) ID {
 	if b.Less(a) {
 		return b
 	}

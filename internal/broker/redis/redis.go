@@ -1,4 +1,5 @@
-package fanout
+// Package redis is a broker on Redis 7 or Valkey: alone, behind Sentinel, or a Cluster.
+package redis
 
 import (
 	"cmp"
@@ -11,38 +12,38 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
 
 // RedisOptions say which Redis to use, and how. The zero value of a field means its default in brackets.
-type RedisOptions struct {
-	URL         string        // redis://, rediss://, redis+sentinel:// or redis+cluster://
-	Prefix      string        // of all keys and channels [gw]
-	Replica     string        // this replica's name, unlike all others'
-	HistorySize int           // events kept per topic, at least; 0: none
-	HistoryTTL  time.Duration // how long they are kept after the topic's last [1h]
-	Timeout     time.Duration // of a connection, a publish, a read [2s]
-	Partitions  int           // of a cluster, a power of two [16]; always 1 elsewhere
-	Log         *slog.Logger  // [discards]
+type Options struct {
+	URL        string // redis://, rediss://, redis+sentinel:// or redis+cluster://
+	Prefix     string // of all keys and channels [gw]
+	Replica    string // this replica's name, unlike all others'
+	Retention  broker.Retention
+	Timeout    time.Duration // of a connection, a publish, a read [2s]
+	Partitions int           // of a cluster, a power of two [16]; always 1 elsewhere
+	Log        *slog.Logger  // [discards]
 }
 
 // Redis is a broker on Redis 7 or Valkey: alone, behind Sentinel, or a Cluster.
-type Redis struct {
-	opts       RedisOptions
-	client     redis.UniversalClient
-	cluster    *redis.ClusterClient // nil unless the client is one
+type Broker struct {
+	opts       Options
+	client     goredis.UniversalClient
+	cluster    *goredis.ClusterClient // nil unless the client is one
 	scripts    scripts
 	spaces     []space // by partition
 	publishers []*publisher
 }
 
 // NewRedis returns a broker. It connects when it is used: Redis may come later.
-func NewRedis(opts RedisOptions) (*Redis, error) {
+func New(opts Options) (*Broker, error) {
 	opts.Prefix = cmp.Or(opts.Prefix, "gw")
-	opts.HistoryTTL = cmp.Or(opts.HistoryTTL, time.Hour)
+	opts.Retention = opts.Retention.WithDefaults()
 	opts.Timeout = cmp.Or(opts.Timeout, 2*time.Second)
 	opts.Partitions = cmp.Or(opts.Partitions, 16)
 	if opts.Log == nil {
@@ -52,8 +53,8 @@ func NewRedis(opts RedisOptions) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{opts: opts, client: newClient(universal, kind, opts.Timeout)}
-	if r.cluster, _ = r.client.(*redis.ClusterClient); r.cluster == nil {
+	r := &Broker{opts: opts, client: newClient(universal, kind, opts.Timeout)}
+	if r.cluster, _ = r.client.(*goredis.ClusterClient); r.cluster == nil {
 		r.opts.Partitions = 1
 	}
 	r.scripts = newScripts(opts, r.cluster != nil)
@@ -65,35 +66,35 @@ func NewRedis(opts RedisOptions) (*Redis, error) {
 }
 
 // A redisKind is how Redis is deployed.
-type redisKind uint8
+type kind uint8
 
 const (
-	redisAlone redisKind = iota
-	redisSentinel
-	redisCluster
+	alone kind = iota
+	sentinel
+	cluster
 )
 
 // parseRedisURL reads the URL forms of RedisOptions. Its errors never repeat the URL, which may hold a password.
-func parseRedisURL(text string) (*redis.UniversalOptions, redisKind, error) {
+func parseRedisURL(text string) (*goredis.UniversalOptions, kind, error) {
 	errForm := errors.New("want redis://[user:password@]host:port[/db], rediss://…, " +
 		"redis+sentinel://host:port,host:port/master[/db] or redis+cluster://host:port,host:port")
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
 		return nil, 0, errForm
 	}
-	scheme, kind := u.Scheme, redisAlone
+	scheme, kind := u.Scheme, alone
 	switch u.Scheme {
 	case "redis", "rediss":
 	case "redis+sentinel":
-		scheme, kind = "redis", redisSentinel
+		scheme, kind = "redis", sentinel
 	case "redis+cluster":
-		scheme, kind = "redis", redisCluster
+		scheme, kind = "redis", cluster
 	default:
 		return nil, 0, errForm
 	}
-	universal := &redis.UniversalOptions{Addrs: strings.Split(u.Host, ",")}
+	universal := &goredis.UniversalOptions{Addrs: strings.Split(u.Host, ",")}
 	path := strings.Split(strings.Trim(u.Path, "/"), "/")
-	if kind == redisSentinel {
+	if kind == sentinel {
 		if path[0] == "" {
 			return nil, 0, errForm
 		}
@@ -101,7 +102,7 @@ func parseRedisURL(text string) (*redis.UniversalOptions, redisKind, error) {
 	}
 	single := *u
 	single.Scheme, single.Host, single.Path = scheme, universal.Addrs[0], "/"+strings.Join(path, "/")
-	parsed, err := redis.ParseURL(single.String())
+	parsed, err := goredis.ParseURL(single.String())
 	if err != nil {
 		return nil, 0, errForm
 	}
@@ -113,7 +114,7 @@ func parseRedisURL(text string) (*redis.UniversalOptions, redisKind, error) {
 }
 
 // newClient makes a client that never retries: a publish whose answer was lost must not be executed twice.
-func newClient(o *redis.UniversalOptions, kind redisKind, timeout time.Duration) redis.UniversalClient {
+func newClient(o *goredis.UniversalOptions, kind kind, timeout time.Duration) goredis.UniversalClient {
 	o.MaxRetries, o.DialerRetries = -1, 1
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = timeout, timeout, timeout, timeout
 	o.ContextTimeoutEnabled = true
@@ -121,24 +122,27 @@ func newClient(o *redis.UniversalOptions, kind redisKind, timeout time.Duration)
 	o.Protocol, o.DisableIdentity = 2, true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	switch kind {
-	case redisSentinel:
-		return redis.NewFailoverClient(o.Failover())
-	case redisCluster:
+	case sentinel:
+		return goredis.NewFailoverClient(o.Failover())
+	case cluster:
 		cluster := o.Cluster()
 		cluster.MaxRedirects = 3
-		return redis.NewClusterClient(cluster)
+		return goredis.NewClusterClient(cluster)
 	}
-	return redis.NewClient(o.Simple())
+	return goredis.NewClient(o.Simple())
 }
 
 // Partitions is 1, but for a cluster.
-func (r *Redis) Partitions() int { return r.opts.Partitions }
+func (r *Broker) Partitions() int { return r.opts.Partitions }
+
+// Retention is what is kept.
+func (r *Broker) Retention() broker.Retention { return r.opts.Retention }
 
 // Replica is this replica's name.
-func (r *Redis) Replica() string { return r.opts.Replica }
+func (r *Broker) Replica() string { return r.opts.Replica }
 
 // Close closes all connections.
-func (r *Redis) Close() error {
+func (r *Broker) Close() error {
 	for _, p := range r.publishers {
 		p.close()
 	}
@@ -146,12 +150,12 @@ func (r *Redis) Close() error {
 }
 
 // Publish executes ops in order, in pipelines that concurrent calls share.
-func (r *Redis) Publish(_ context.Context, part int, ops []Op) []Result {
+func (r *Broker) Publish(_ context.Context, part int, ops []broker.Op) []broker.Result {
 	return r.publishers[part].publish(ops)
 }
 
 // Mark runs the mark script.
-func (r *Redis) Mark(ctx context.Context, part int, seq uint64, floor, rebirth ID) error {
+func (r *Broker) Mark(ctx context.Context, part int, seq uint64, floor, rebirth broker.ID) error {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	sp := &r.spaces[part]
@@ -167,7 +171,7 @@ func (r *Redis) Mark(ctx context.Context, part int, seq uint64, floor, rebirth I
 }
 
 // Send publishes a control message.
-func (r *Redis) Send(ctx context.Context, to string, payload []byte) (int, error) {
+func (r *Broker) Send(ctx context.Context, to string, payload []byte) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	sp := &r.spaces[0]
@@ -178,13 +182,13 @@ func (r *Redis) Send(ctx context.Context, to string, payload []byte) (int, error
 	message := append([]byte{'x'}, payload...)
 	receivers, err := r.do(ctx, publishCommand(r.cluster != nil), channel, message).Int()
 	if err != nil {
-		return 0, fmt.Errorf("send a control message: %w: %w", ErrUnavailable, err)
+		return 0, fmt.Errorf("send a control message: %w: %w", broker.ErrUnavailable, err)
 	}
 	return receivers, nil
 }
 
 // RememberCut keeps who was cut off, in a set that is ordered by time. An older cut never takes the place of a newer one.
-func (r *Redis) RememberCut(ctx context.Context, owner string, at time.Time, keep time.Duration) error {
+func (r *Broker) RememberCut(ctx context.Context, owner string, at time.Time, keep time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	key := r.spaces[0].cuts()
@@ -193,18 +197,18 @@ func (r *Redis) RememberCut(ctx context.Context, owner string, at time.Time, kee
 	addOnce(ctx, pipe, "ZREMRANGEBYSCORE", key, "-inf", at.Add(-keep).UnixMilli())
 	addOnce(ctx, pipe, "PEXPIRE", key, keep.Milliseconds())
 	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
 	}
 	return nil
 }
 
 // Cuts returns who was cut off.
-func (r *Redis) Cuts(ctx context.Context) (map[string]time.Time, error) {
+func (r *Broker) Cuts(ctx context.Context) (map[string]time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	members, err := r.client.ZRangeWithScores(ctx, r.spaces[0].cuts(), 0, -1).Result()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
 	}
 	cuts := make(map[string]time.Time, len(members))
 	for _, z := range members {
@@ -215,7 +219,7 @@ func (r *Redis) Cuts(ctx context.Context) (map[string]time.Time, error) {
 }
 
 // Read reads the ends of topics' histories in one pipeline, last ids first.
-func (r *Redis) Read(ctx context.Context, part int, reads []Read) ([]Tail, error) {
+func (r *Broker) Read(ctx context.Context, part int, reads []broker.Read) ([]broker.Tail, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	sp := &r.spaces[part]
@@ -230,9 +234,9 @@ func (r *Redis) Read(ctx context.Context, part int, reads []Read) ([]Tail, error
 		answers[i] = rangeCommands(ctx, pipe, sp.stream(reads[i].Topic), &reads[i])
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("read %d topics of partition %d: %w: %w", len(reads), part, ErrUnavailable, err)
+		return nil, fmt.Errorf("read %d topics of partition %d: %w: %w", len(reads), part, broker.ErrUnavailable, err)
 	}
-	tails := make([]Tail, len(reads))
+	tails := make([]broker.Tail, len(reads))
 	for i := range tails {
 		tails[i].Last, tails[i].Closed = lastOf(known.Val()[i])
 		if err := answers[i].fill(&tails[i]); err != nil {
@@ -244,12 +248,12 @@ func (r *Redis) Read(ctx context.Context, part int, reads []Read) ([]Tail, error
 
 // rangeAnswer holds what a Read asked for, once the pipeline has run.
 type rangeAnswer struct {
-	entries, beyond *redis.XMessageSliceCmd
+	entries, beyond *goredis.XMessageSliceCmd
 	reversed        bool
-	kept            *redis.IntCmd
+	kept            *goredis.IntCmd
 }
 
-func rangeCommands(ctx context.Context, pipe redis.Pipeliner, stream string, r *Read) (a rangeAnswer) {
+func rangeCommands(ctx context.Context, pipe goredis.Pipeliner, stream string, r *broker.Read) (a rangeAnswer) {
 	if r.Count {
 		a.kept = pipe.XLen(ctx, stream)
 	}
@@ -265,7 +269,7 @@ func rangeCommands(ctx context.Context, pipe redis.Pipeliner, stream string, r *
 	return a
 }
 
-func (a *rangeAnswer) fill(tail *Tail) error {
+func (a *rangeAnswer) fill(tail *broker.Tail) error {
 	if a.kept != nil {
 		tail.Kept = int(a.kept.Val())
 	}
@@ -273,7 +277,7 @@ func (a *rangeAnswer) fill(tail *Tail) error {
 		return nil
 	}
 	messages := a.entries.Val()
-	tail.Entries = make([]Entry, len(messages))
+	tail.Entries = make([]broker.Entry, len(messages))
 	for i := range messages {
 		place := i
 		if a.reversed {
@@ -296,28 +300,28 @@ func (a *rangeAnswer) fill(tail *Tail) error {
 }
 
 // entryOf reads a stream entry as the publish script writes it.
-func entryOf(m *redis.XMessage) (Entry, error) {
-	id, err := ParseID(m.ID)
+func entryOf(m *goredis.XMessage) (broker.Entry, error) {
+	id, err := broker.ParseID(m.ID)
 	if err != nil {
-		return Entry{}, err
+		return broker.Entry{}, err
 	}
 	prevText, _ := m.Values["p"].(string)
-	prev, err := ParseID(prevText)
+	prev, err := broker.ParseID(prevText)
 	if err != nil {
-		return Entry{}, fmt.Errorf("entry %s: %w", m.ID, err)
+		return broker.Entry{}, fmt.Errorf("entry %s: %w", m.ID, err)
 	}
 	block, _ := m.Values["f"].(string)
 	_, isClose := m.Values["c"]
-	return Entry{ID: id, Prev: prev, Close: isClose, Frame: sse.NewFrame([]byte(block), m.ID)}, nil
+	return broker.Entry{ID: id, Prev: prev, Close: isClose, Frame: sse.NewFrame([]byte(block), m.ID)}, nil
 }
 
 // lastOf reads a topic's last id, which may not be there, and whether it is that of its close.
-func lastOf(value any) (last, closed ID) {
+func lastOf(value any) (last, closed broker.ID) {
 	text, _ := value.(string)
 	text, isClose := strings.CutPrefix(text, "c")
-	last, err := ParseID(text)
+	last, err := broker.ParseID(text)
 	if err != nil {
-		return ID{}, ID{}
+		return broker.ID{}, broker.ID{}
 	}
 	if isClose {
 		closed = last

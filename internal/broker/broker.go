@@ -1,9 +1,29 @@
-package fanout
+// Package broker is the contract between a replica and the store that connects all replicas: events with their ids and
+// places, what is kept of them and for how long, and the connection that carries them. The packages memory and redis
+// beneath it keep the contract.
+package broker
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"sse-gateway/internal/sse"
+)
+
+// Errors that callers branch on. Everything else that a Broker returns is an internal fault.
+var (
+	// ErrUnavailable: the broker did not answer in time; whether a publish took effect is unknown unless
+	// ErrNotSent is in the chain as well.
+	ErrUnavailable = errors.New("the event store is unavailable")
+	// ErrNotSent, always together with ErrUnavailable: the publish never reached the broker.
+	ErrNotSent = errors.New("nothing was sent to the event store")
+	// ErrFull: the broker refuses writes for want of memory; nothing was published.
+	ErrFull = errors.New("the event store is full")
+	// ErrTopicClosed: the topic's close event has been published.
+	ErrTopicClosed = errors.New("the topic is closed")
+	// ErrStopped: the broker has been closed.
+	ErrStopped = errors.New("the gateway is stopping")
 )
 
 // A Broker carries the events between replicas and stores the recent past, in one or more partitions. Ids strictly
@@ -24,6 +44,13 @@ type Broker interface {
 	Read(ctx context.Context, part int, reads []Read) ([]Tail, error)
 	// Send sends a control message to one replica, or to all for an empty name. It returns how many get it.
 	Send(ctx context.Context, to string, payload []byte) (int, error)
+	// RememberCut keeps that owner was cut off at a time, for keep: as long as a token of the owner may live. What is
+	// older than keep may be dropped.
+	RememberCut(ctx context.Context, owner string, at time.Time, keep time.Duration) error
+	// Cuts returns all cuts that are kept: by owner, the time of the last.
+	Cuts(ctx context.Context) (map[string]time.Time, error)
+	// Retention is what is kept, and for how long: no field is zero but Size.
+	Retention() Retention
 	// Replica is the name of this replica.
 	Replica() string
 	Close() error
@@ -31,7 +58,7 @@ type Broker interface {
 
 // A Feed is one Pub/Sub connection. Events of a partition arrive in id order.
 type Feed interface {
-	// Subscribe and Unsubscribe send one command for all topics; a Message of kind messageAck follows for each
+	// Subscribe and Unsubscribe send one command for all topics; a Message of kind MessageAck follows for each
 	// topic subscribed. They must not be called concurrently.
 	Subscribe(ctx context.Context, topics []string) error
 	Unsubscribe(ctx context.Context, topics []string) error
@@ -105,4 +132,10 @@ type Tail struct {
 	Kept    int     // events kept, if asked for
 	Entries []Entry // as asked for
 	Beyond  *Entry  // with Before: the first entry beyond it
+}
+
+// Result is what became of one Publication: its id, or an error that wraps one of the sentinels above.
+type Result struct {
+	ID  ID
+	Err error
 }

@@ -1,4 +1,4 @@
-package fanout
+package redis
 
 import (
 	"context"
@@ -9,13 +9,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"sse-gateway/internal/broker"
+
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // publisher sends the publishes of one partition. Calls that come while its pipelines are on their way share the next one:
 // nothing waits for a timer.
 type publisher struct {
-	redis *Redis
+	redis *Broker
 	part  int
 
 	mu      sync.Mutex
@@ -27,8 +29,8 @@ type publisher struct {
 
 // publishCall is one call of Publish; its ops go out together, in order.
 type publishCall struct {
-	ops     []Op
-	results []Result
+	ops     []broker.Op
+	results []broker.Result
 	queued  time.Time
 	done    chan struct{}
 }
@@ -41,7 +43,7 @@ const (
 	tryPause = 10 * time.Millisecond // after the first of them; each pause is four times as long as the one before
 )
 
-func newPublisher(r *Redis, part int) *publisher {
+func newPublisher(r *Broker, part int) *publisher {
 	p := &publisher{redis: r, part: part}
 	p.more = sync.NewCond(&p.mu)
 	for range pipelines {
@@ -58,12 +60,12 @@ func (p *publisher) close() {
 	p.running.Wait()
 }
 
-func (p *publisher) publish(ops []Op) []Result {
-	call := &publishCall{ops: ops, results: make([]Result, len(ops)), queued: time.Now(), done: make(chan struct{})}
+func (p *publisher) publish(ops []broker.Op) []broker.Result {
+	call := &publishCall{ops: ops, results: make([]broker.Result, len(ops)), queued: time.Now(), done: make(chan struct{})}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		call.fail(fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrNotSent, ErrStopped))
+		call.fail(fmt.Errorf("%w: %w: %w", broker.ErrUnavailable, broker.ErrNotSent, broker.ErrStopped))
 		return call.results
 	}
 	p.queue = append(p.queue, call)
@@ -75,7 +77,7 @@ func (p *publisher) publish(ops []Op) []Result {
 
 func (c *publishCall) fail(err error) {
 	for i := range c.results {
-		c.results[i] = Result{Err: err}
+		c.results[i] = broker.Result{Err: err}
 	}
 }
 
@@ -121,7 +123,7 @@ func (p *publisher) send(calls []*publishCall) {
 	defer cancel()
 	if ctx.Err() != nil {
 		for _, call := range calls {
-			call.fail(fmt.Errorf("%w: %w: it took too long to get to it", ErrUnavailable, ErrNotSent))
+			call.fail(fmt.Errorf("%w: %w: it took too long to get to it", broker.ErrUnavailable, broker.ErrNotSent))
 		}
 		return
 	}
@@ -147,13 +149,13 @@ func (p *publisher) send(calls []*publishCall) {
 // prepare removes what the ops were refused for, or gives it time to pass.
 func (p *publisher) prepare(ctx context.Context, refused []*opCall, try int, pause time.Duration) error {
 	for _, o := range refused {
-		if !redis.HasErrorPrefix(o.result.Err, "NOSCRIPT") {
+		if !goredis.HasErrorPrefix(o.result.Err, "NOSCRIPT") {
 			continue
 		}
 		err := p.redis.loadScript(ctx, p.part, try, p.redis.scripts.publish)
 		if err != nil {
 			for _, o := range refused {
-				o.result.Err = fmt.Errorf("%w: %w: load the publish script: %w", ErrUnavailable, ErrNotSent, err)
+				o.result.Err = fmt.Errorf("%w: %w: load the publish script: %w", broker.ErrUnavailable, broker.ErrNotSent, err)
 			}
 		}
 		return err
@@ -168,15 +170,15 @@ func (p *publisher) prepare(ctx context.Context, refused []*opCall, try int, pau
 
 // opCall is one op on its way.
 type opCall struct {
-	op     *Op
-	result *Result
+	op     *broker.Op
+	result *broker.Result
 }
 
 // exec runs ops in one pipeline.
 func (p *publisher) exec(ctx context.Context, ops []*opCall) {
 	sp := &p.redis.spaces[p.part]
 	pipe := p.redis.client.Pipeline()
-	answers := make([]*redis.Cmd, len(ops))
+	answers := make([]*goredis.Cmd, len(ops))
 	for i, o := range ops {
 		answers[i] = addOnce(ctx, pipe, p.redis.scripts.publishArgs(sp, o.op)...)
 	}
@@ -213,27 +215,27 @@ func refusedForNow(ops []*opCall) []*opCall {
 }
 
 func (o *opCall) isRefusedForNow() bool {
-	return o.result.Err != nil && (redis.HasErrorPrefix(o.result.Err, "NOSCRIPT") || redis.IsTryAgainError(o.result.Err))
+	return o.result.Err != nil && (goredis.HasErrorPrefix(o.result.Err, "NOSCRIPT") || goredis.IsTryAgainError(o.result.Err))
 }
 
 // resultOf reads the publish script's answer.
-func resultOf(text string) (ID, error) {
+func resultOf(text string) (broker.ID, error) {
 	if text == "closed" {
-		return ID{}, ErrTopicClosed
+		return broker.ID{}, broker.ErrTopicClosed
 	}
-	return ParseID(text)
+	return broker.ParseID(text)
 }
 
 // publishError tells a refusal by Redis, or by the network, after which nothing has been done, from an outcome that nobody
 // knows.
 func publishError(err error) error {
-	var refusal redis.Error
+	var refusal goredis.Error
 	var network *net.OpError
 	switch {
-	case redis.HasErrorPrefix(err, "OOM"):
-		return fmt.Errorf("%w: %w", ErrFull, err)
+	case goredis.HasErrorPrefix(err, "OOM"):
+		return fmt.Errorf("%w: %w", broker.ErrFull, err)
 	case errors.As(err, &refusal), errors.As(err, &network) && network.Op == "dial":
-		return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrNotSent, err)
+		return fmt.Errorf("%w: %w: %w", broker.ErrUnavailable, broker.ErrNotSent, err)
 	}
-	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
 }

@@ -1,4 +1,4 @@
-package fanout
+package redis
 
 import (
 	"bytes"
@@ -10,7 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"sse-gateway/internal/broker"
+	"sse-gateway/internal/broker/redis/redistest"
+
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // A lossyLink stands between a client and a server. The answer to a command that holds its marker is lost: the server has
@@ -129,9 +132,9 @@ func (l *lossyLink) answer(client, server net.Conn, doomed chan struct{}) {
 }
 
 // startNode starts a cluster of one node, which is reached over the link only.
-func startNode(t *testing.T) (*lossyLink, string, *redis.Client) {
+func startNode(t *testing.T) (*lossyLink, string, *goredis.Client) {
 	t.Helper()
-	url, client := startRedis(t, "--cluster-enabled", "yes")
+	url, client := redistest.Start(t, "--cluster-enabled", "yes")
 	link := newLossyLink(t, strings.TrimPrefix(url, "redis://"))
 	_, port, _ := net.SplitHostPort(link.addr())
 	for _, command := range [][]any{
@@ -143,7 +146,7 @@ func startNode(t *testing.T) (*lossyLink, string, *redis.Client) {
 			t.Fatalf("%v: %v", command, err)
 		}
 	}
-	eventually(t, 20*time.Second, func() error {
+	redistest.Eventually(t, 20*time.Second, func() error {
 		info, err := client.ClusterInfo(t.Context()).Result()
 		if err == nil && !strings.Contains(info, "cluster_state:ok") {
 			err = fmt.Errorf("cluster info: %s", info)
@@ -154,17 +157,17 @@ func startNode(t *testing.T) (*lossyLink, string, *redis.Client) {
 }
 
 // lossyWorlds runs a test on a Redis alone, and on a cluster, where answers can be lost.
-func lossyWorlds(t *testing.T, test func(t *testing.T, link *lossyLink, broker *Redis, client *redis.Client)) {
-	open := func(t *testing.T, url string) *Redis {
-		broker, err := NewRedis(RedisOptions{URL: url, Replica: "a", HistorySize: 100, Partitions: 2})
+func lossyWorlds(t *testing.T, test func(t *testing.T, link *lossyLink, store *Broker, client *goredis.Client)) {
+	open := func(t *testing.T, url string) *Broker {
+		store, err := New(Options{URL: url, Replica: "a", Retention: broker.Retention{Size: 100}, Partitions: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = broker.Close() })
-		return broker
+		t.Cleanup(func() { _ = store.Close() })
+		return store
 	}
 	t.Run("alone", func(t *testing.T) {
-		url, client := startRedis(t)
+		url, client := redistest.Start(t)
 		link := newLossyLink(t, strings.TrimPrefix(url, "redis://"))
 		test(t, link, open(t, "redis://"+link.addr()), client)
 	})
@@ -175,27 +178,27 @@ func lossyWorlds(t *testing.T, test func(t *testing.T, link *lossyLink, broker *
 }
 
 func TestRedis_PublishesOnceWhenTheAnswerIsLost(t *testing.T) {
-	lossyWorlds(t, func(t *testing.T, link *lossyLink, broker *Redis, client *redis.Client) {
-		if r := broker.Publish(t.Context(), 0, []Op{{Topic: "t", Block: []byte("data: 0\n")}})[0]; r.Err != nil {
+	lossyWorlds(t, func(t *testing.T, link *lossyLink, store *Broker, client *goredis.Client) {
+		if r := store.Publish(t.Context(), 0, []broker.Op{{Topic: "t", Block: []byte("data: 0\n")}})[0]; r.Err != nil {
 			t.Fatal(r.Err) // the script is loaded now
 		}
 		link.lose("goes astray")
-		results := broker.Publish(t.Context(), 0, []Op{
+		results := store.Publish(t.Context(), 0, []broker.Op{
 			{Topic: "t", Block: []byte("data: 1\n")},
 			{Topic: "t", Block: []byte("data: goes astray\n")},
 			{Topic: "u", Block: []byte("data: 2\n")},
 		})
 		for i, r := range results {
-			if !errors.Is(r.Err, ErrUnavailable) || errors.Is(r.Err, ErrNotSent) {
+			if !errors.Is(r.Err, broker.ErrUnavailable) || errors.Is(r.Err, broker.ErrNotSent) {
 				t.Errorf("publish %d: got %v, want an outcome that is unknown", i, r.Err)
 			}
 		}
 		if n := link.count(); n != 1 {
 			t.Errorf("the pipeline was sent %d times", n)
 		}
-		sp := &broker.spaces[0]
+		sp := &store.spaces[0]
 		for topic, want := range map[string]int64{"t": 3, "u": 1} {
-			eventually(t, 10*time.Second, func() error {
+			redistest.Eventually(t, 10*time.Second, func() error {
 				if got := client.XLen(t.Context(), sp.stream(topic)).Val(); got != want {
 					return fmt.Errorf("topic %s has %d events, want %d", topic, got, want)
 				}
@@ -206,16 +209,16 @@ func TestRedis_PublishesOnceWhenTheAnswerIsLost(t *testing.T) {
 }
 
 func TestRedis_SendsControlOnceWhenTheAnswerIsLost(t *testing.T) {
-	lossyWorlds(t, func(t *testing.T, link *lossyLink, broker *Redis, _ *redis.Client) {
+	lossyWorlds(t, func(t *testing.T, link *lossyLink, store *Broker, _ *goredis.Client) {
 		link.lose("goes astray")
-		if _, err := broker.Send(t.Context(), "", []byte("goes astray")); !errors.Is(err, ErrUnavailable) {
+		if _, err := store.Send(t.Context(), "", []byte("goes astray")); !errors.Is(err, broker.ErrUnavailable) {
 			t.Errorf("a control message: got %v", err)
 		}
 		if n := link.count(); n != 1 {
 			t.Errorf("a control message was sent %d times", n)
 		}
 		link.lose("goes astray")
-		if err := broker.RememberCut(t.Context(), "goes astray", time.Now(), time.Hour); !errors.Is(err, ErrUnavailable) {
+		if err := store.RememberCut(t.Context(), "goes astray", time.Now(), time.Hour); !errors.Is(err, broker.ErrUnavailable) {
 			t.Errorf("a cut: got %v", err)
 		}
 		if n := link.count(); n != 1 {
@@ -225,12 +228,12 @@ func TestRedis_SendsControlOnceWhenTheAnswerIsLost(t *testing.T) {
 }
 
 func TestRedis_MarksOnceWhenTheAnswerIsLost(t *testing.T) {
-	lossyWorlds(t, func(t *testing.T, link *lossyLink, broker *Redis, _ *redis.Client) {
-		if err := broker.Mark(t.Context(), 0, 1, ID{}, ID{}); err != nil {
+	lossyWorlds(t, func(t *testing.T, link *lossyLink, store *Broker, _ *goredis.Client) {
+		if err := store.Mark(t.Context(), 0, 1, broker.ID{}, broker.ID{}); err != nil {
 			t.Fatal(err)
 		}
 		link.lose("4711")
-		if err := broker.Mark(t.Context(), 0, 4711, ID{}, ID{}); err == nil {
+		if err := store.Mark(t.Context(), 0, 4711, broker.ID{}, broker.ID{}); err == nil {
 			t.Error("a mark whose answer was lost was answered")
 		}
 		if n := link.count(); n != 1 {
@@ -241,23 +244,23 @@ func TestRedis_MarksOnceWhenTheAnswerIsLost(t *testing.T) {
 
 // TestCluster_PublishesOnceWhileASlotMoves: what a node refuses because its slot moves has not been executed, and finds its way.
 func TestCluster_PublishesOnceWhileASlotMoves(t *testing.T) {
-	url := startCluster(t)
-	broker, err := NewRedis(RedisOptions{URL: url, Replica: "a", HistorySize: 100, Partitions: 4})
+	url := redistest.StartCluster(t)
+	store, err := New(Options{URL: url, Replica: "a", Retention: broker.Retention{Size: 100}, Partitions: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer broker.Close()
-	sp := &broker.spaces[0]
-	slot := int(broker.cluster.ClusterKeySlot(t.Context(), sp.clock).Val())
-	source, err := broker.cluster.MasterForKey(t.Context(), sp.clock)
+	defer store.Close()
+	sp := &store.spaces[0]
+	slot := int(store.cluster.ClusterKeySlot(t.Context(), sp.clock).Val())
+	source, err := store.cluster.MasterForKey(t.Context(), sp.clock)
 	if err != nil {
 		t.Fatal(err)
 	}
-	target, err := broker.cluster.MasterForKey(t.Context(), broker.spaces[3].clock)
+	target, err := store.cluster.MasterForKey(t.Context(), store.spaces[3].clock)
 	if err != nil {
 		t.Fatal(err)
 	}
-	do := func(node *redis.Client, args ...any) any {
+	do := func(node *goredis.Client, args ...any) any {
 		t.Helper()
 		answer, err := node.Do(t.Context(), args...).Result()
 		if err != nil {
@@ -268,10 +271,10 @@ func TestCluster_PublishesOnceWhileASlotMoves(t *testing.T) {
 	acknowledged := 0
 	publish := func(topic, key string) error {
 		t.Helper()
-		r := broker.Publish(t.Context(), 0, []Op{{Topic: topic, Key: key, Block: []byte("data: 1\n")}})[0]
+		r := store.Publish(t.Context(), 0, []broker.Op{{Topic: topic, Key: key, Block: []byte("data: 1\n")}})[0]
 		if r.Err == nil {
 			acknowledged++
-		} else if !errors.Is(r.Err, ErrNotSent) {
+		} else if !errors.Is(r.Err, broker.ErrNotSent) {
 			t.Errorf("topic %s: got %v", topic, r.Err)
 		}
 		return r.Err
@@ -287,7 +290,7 @@ func TestCluster_PublishesOnceWhileASlotMoves(t *testing.T) {
 	do(target, "cluster", "setslot", slot, "importing", sourceID)
 	do(source, "cluster", "setslot", slot, "migrating", targetID)
 	want("t", "") // all keys are at the source
-	if err := publish("t", "key"); !redis.IsTryAgainError(err) {
+	if err := publish("t", "key"); !goredis.IsTryAgainError(err) {
 		t.Errorf("a key that is not there yet: got %v, want Redis's TRYAGAIN", err)
 	}
 	for _, key := range source.ClusterGetKeysInSlot(t.Context(), slot, 100).Val() {
@@ -300,10 +303,10 @@ func TestCluster_PublishesOnceWhileASlotMoves(t *testing.T) {
 	want("t", "key") // the source says MOVED, and the script is new to the target
 	want("t", "key")
 	want("u", "")
-	if err := broker.Mark(t.Context(), 0, 1, ID{}, ID{}); err != nil {
+	if err := store.Mark(t.Context(), 0, 1, broker.ID{}, broker.ID{}); err != nil {
 		t.Error(err)
 	}
-	tails, err := broker.Read(t.Context(), 0, []Read{{Topic: "t", Count: true}, {Topic: "u", Count: true}})
+	tails, err := store.Read(t.Context(), 0, []broker.Read{{Topic: "t", Count: true}, {Topic: "u", Count: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,11 +316,11 @@ func TestCluster_PublishesOnceWhileASlotMoves(t *testing.T) {
 }
 
 func TestRedis_ATryThatIsOvertakenStaysRefused(t *testing.T) {
-	refused := fmt.Errorf("%w: %w", ErrNotSent, redis.ErrNoScript)
+	refused := fmt.Errorf("%w: %w", broker.ErrNotSent, goredis.ErrNoScript)
 	op := func(topic string, err error) *opCall {
-		return &opCall{op: &Op{Topic: topic}, result: &Result{Err: err}}
+		return &opCall{op: &broker.Op{Topic: topic}, result: &broker.Result{Err: err}}
 	}
-	ops := []*opCall{op("t", refused), op("u", refused), op("t", nil), op("t", refused), op("u", ErrTopicClosed), op("v", refused)}
+	ops := []*opCall{op("t", refused), op("u", refused), op("t", nil), op("t", refused), op("u", broker.ErrTopicClosed), op("v", refused)}
 	again := refusedForNow(ops)
 	if len(again) != 2 || again[0] != ops[3] || again[1] != ops[5] {
 		t.Errorf("%d are tried again, want the last of t and that of v", len(again))
@@ -325,19 +328,19 @@ func TestRedis_ATryThatIsOvertakenStaysRefused(t *testing.T) {
 }
 
 func TestRedis_AnOlderCutDoesNotReplaceANewer(t *testing.T) {
-	url, _ := startRedis(t)
-	broker, err := NewRedis(RedisOptions{URL: url, Replica: "a"})
+	url, _ := redistest.Start(t)
+	store, err := New(Options{URL: url, Replica: "a"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer broker.Close()
+	defer store.Close()
 	now := time.UnixMilli(time.Now().UnixMilli())
 	for _, at := range []time.Time{now, now.Add(-time.Minute)} {
-		if err := broker.RememberCut(t.Context(), "jack", at, time.Hour); err != nil {
+		if err := store.RememberCut(t.Context(), "jack", at, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 	}
-	cuts, err := broker.Cuts(t.Context())
+	cuts, err := store.Cuts(t.Context())
 	if err != nil || !cuts["jack"].Equal(now) {
 		t.Errorf("got %v, %v, want %v", cuts, err, now)
 	}

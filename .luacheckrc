@@ -1,0 +1,9 @@
+-- luacheck over the scripts in internal/broker/redis. Go puts the settings and ids.lua before each of them.
+std = "lua51"
+max_line_length = 120
+read_globals = {
+  "redis", "KEYS", "ARGV",
+  "PUBLISH", "SIZE", "DIGITS", "TTL", "KEEP_LAST", "KEEP_CLOSE", "KEEP_KEY", -- settings
+  "call", "sub", "byte", "parts", "less", "nextid", -- ids.lua
+}
+files["**/ids.lua"] = { ignore = { "211" } } -- what others use

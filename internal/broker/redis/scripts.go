@@ -1,0 +1,77 @@
+package redis
+
+import (
+	_ "embed" // the scripts
+	"fmt"
+	"strings"
+	"time"
+
+	"sse-gateway/internal/broker"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// The scripts, each put behind ids.lua. They read the broker's settings from the locals that prelude declares.
+var (
+	//go:embed ids.lua
+	luaIDs string
+	//go:embed publish.lua
+	luaPublish string
+	//go:embed mark.lua
+	luaMark string
+)
+
+// scripts are the Lua scripts with the broker's settings put in.
+type scripts struct {
+	publish, mark *goredis.Script
+}
+
+// publishCommand sends to the channels that a feed subscribes to.
+func publishCommand(cluster bool) string {
+	if cluster {
+		return "SPUBLISH"
+	}
+	return "PUBLISH"
+}
+
+func newScripts(opts Options, cluster bool) scripts {
+	before := prelude(opts, cluster) + luaIDs
+	return scripts{publish: goredis.NewScript(before + luaPublish), mark: goredis.NewScript(before + luaMark)}
+}
+
+// prelude declares the settings that the scripts use, as Lua. Times are in ms.
+func prelude(opts Options, cluster bool) string {
+	keep := opts.Retention
+	// Of the 13 digits of an id's ms, those that change within an eighth of the history's time don't renew expiries.
+	digits, lag := 13, time.Millisecond
+	for lag*10 <= keep.Events/8 {
+		digits, lag = digits-1, lag*10
+	}
+	var lua strings.Builder
+	fmt.Fprintf(&lua, "local PUBLISH = '%s'\n", publishCommand(cluster))
+	fmt.Fprintf(&lua, "local SIZE = %d -- events kept per topic\n", keep.Size)
+	fmt.Fprintf(&lua, "local DIGITS = %d -- of an id's ms, whose change renews expiries\n", digits)
+	fmt.Fprintf(&lua, "local TTL = %d -- of a topic's events\n", (keep.Events + lag).Milliseconds())
+	fmt.Fprintf(&lua, "local KEEP_LAST = %d -- a topic's last id\n", (keep.LastID + lag).Milliseconds())
+	fmt.Fprintf(&lua, "local KEEP_CLOSE = %d -- how long a close holds\n", keep.Close().Milliseconds())
+	fmt.Fprintf(&lua, "local KEEP_KEY = %d -- a key of idempotency\n", keep.Key.Milliseconds())
+	return lua.String()
+}
+
+// publishArgs is the command that publishes op.
+func (s *scripts) publishArgs(sp *space, op *broker.Op) []any {
+	keys := "4"
+	if op.Key != "" {
+		keys = "5"
+	}
+	args := make([]any, 0, 11)
+	args = append(args, "EVALSHA", s.publish.Hash(), keys, sp.clock, sp.born, sp.last(op.Topic), sp.stream(op.Topic))
+	if op.Key != "" {
+		args = append(args, sp.key(op.Key))
+	}
+	args = append(args, op.Floor.String(), op.Block)
+	if op.Close {
+		args = append(args, "c")
+	}
+	return args
+}
