@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +37,7 @@ func (c *config) check() []fault {
 	}
 	f.oneOf("AUTH", c.Auth, "none", "jwt")
 	f.unless(c.Auth != "none" || c.authSaid || onLoopback(c.Addr), "ADDR",
-		"%s is open to other machines, and nobody is asked who they are: set GATEWAY_AUTH=jwt, or say GATEWAY_AUTH=none", c.Addr)
+		"%s is open to other machines, and nobody is asked who they are: set GATEWAY_AUTH=jwt, or say GATEWAY_AUTH=none", shown(c.Addr))
 	f.oneOf("ENGINE", c.Engine, "auto", "off")
 	f.oneOf("LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error")
 	f.oneOf("LOG_FORMAT", c.LogFormat, "json", "text")
@@ -50,14 +51,16 @@ func (c *config) check() []fault {
 	for _, origin := range c.CORSOrigins {
 		f.origin(origin)
 	}
-	var err error
-	c.proxies, err = limit.ParseTrusted(c.TrustedProxies)
-	f.unless(err == nil, "TRUSTED_PROXIES", "%s", oneLine(err))
+	for _, entry := range c.TrustedProxies {
+		proxies, err := limit.ParseTrusted([]string{entry})
+		f.unless(err == nil, "TRUSTED_PROXIES", "%s is no address, prefix, loopback or private", shown(entry))
+		c.proxies = append(c.proxies, proxies...)
+	}
 	return f
 }
 
 func (f *faultList) oneOf(name, value string, allowed ...string) {
-	f.unless(slices.Contains(allowed, value), name, "%q is not %s", value, strings.Join(allowed, " or "))
+	f.unless(slices.Contains(allowed, value), name, "%s is not %s", shown(value), strings.Join(allowed, " or "))
 }
 
 func (f *faultList) address(name, addr string) {
@@ -65,7 +68,7 @@ func (f *faultList) address(name, addr string) {
 	if err == nil {
 		_, err = net.LookupPort("tcp", port)
 	}
-	f.unless(err == nil, name, "%q is not an address such as 127.0.0.1:8000 or :8000", addr)
+	f.unless(err == nil, name, "%s is not an address such as 127.0.0.1:8000 or :8000", shown(addr))
 }
 
 func (f *faultList) checkTLS(c *config) {
@@ -76,8 +79,14 @@ func (f *faultList) checkTLS(c *config) {
 	case c.TLSKey == "":
 		f.unless(false, "TLS_KEY", "is missing, with GATEWAY_TLS_CERT set")
 	default:
-		_, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-		f.unless(err == nil, "TLS_CERT", "cannot be used with GATEWAY_TLS_KEY: %v", err)
+		cert, certErr := os.ReadFile(c.TLSCert)
+		f.unless(certErr == nil, "TLS_CERT", "%v", unnamed(certErr))
+		key, keyErr := os.ReadFile(c.TLSKey)
+		f.unless(keyErr == nil, "TLS_KEY", "%v", unnamed(keyErr))
+		if certErr == nil && keyErr == nil {
+			_, err := tls.X509KeyPair(cert, key)
+			f.unless(err == nil, "TLS_CERT", "cannot be used with GATEWAY_TLS_KEY: %v", err)
+		}
 	}
 }
 
@@ -129,8 +138,8 @@ func allErrors(err error) []error {
 
 func (f *faultList) allowList(name string, entries []string) {
 	for _, entry := range entries {
-		f.unless(!strings.Contains(strings.TrimSuffix(entry, "*"), "*"), name, "%q has a * before its end", entry)
-		f.unless(name != "TOPICS" || !strings.HasPrefix(entry, "@"), name, "%q starts with @, as no topic does", entry)
+		f.unless(!strings.Contains(strings.TrimSuffix(entry, "*"), "*"), name, "%s has a * before its end", shown(entry))
+		f.unless(name != "TOPICS" || !strings.HasPrefix(entry, "@"), name, "%s starts with @, as no topic does", shown(entry))
 	}
 }
 
@@ -182,7 +191,7 @@ func (f *faultList) origin(origin string) {
 	}
 	u, err := url.Parse(origin)
 	f.unless(err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && u.Scheme+"://"+u.Host == origin,
-		"CORS_ORIGINS", "%q is not an origin such as https://example.com", origin)
+		"CORS_ORIGINS", "%s is not an origin such as https://example.com", shown(origin))
 }
 
 func onLoopback(addr string) bool {

@@ -165,7 +165,7 @@ func parseFaults(err error, values map[string]string) []fault {
 		}
 		field, _ := reflect.TypeFor[config]().FieldByName(parse.Name)
 		name := prefix + field.Tag.Get("env")
-		faults = append(faults, fault{name, fmt.Sprintf("%q is not %s", values[name], expected(field.Type))})
+		faults = append(faults, fault{name, fmt.Sprintf("%s is not %s", shown(values[name]), expected(field.Type))})
 	}
 	return faults
 }
