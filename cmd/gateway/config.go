@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -121,14 +122,12 @@ func parseConfig(environ []string) (config, []fault) {
 }
 
 // gatewayValues picks the variables that are the gateway's, without the empty ones and without those that Kubernetes
-// injects for a Service called gateway.
+// injects for Services.
 func gatewayValues(environ []string) map[string]string {
 	values := map[string]string{}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		injected := name == prefix+"PORT" || strings.HasPrefix(name, prefix+"PORT_") ||
-			strings.HasPrefix(name, prefix+"SERVICE_")
-		if strings.HasPrefix(name, prefix) && value != "" && !injected {
+		if strings.HasPrefix(name, prefix) && value != "" && !injected(name, value) {
 			values[name] = value
 		}
 	}
@@ -141,13 +140,25 @@ func unknownNames(values map[string]string) []fault {
 		if slices.ContainsFunc(variables(), func(v variable) bool { return v.name == name }) {
 			continue
 		}
-		text := "there is no such variable"
-		if near := nearest(name); near != "" {
-			text += "; did you mean " + near + "?"
-		}
-		faults = append(faults, fault{name, text})
+		faults = append(faults, fault{name, "there is no such variable" + advice(name, values[name])})
 	}
 	return faults
+}
+
+// advice says which variable may have been meant.
+func advice(name, value string) string {
+	switch strings.TrimPrefix(name, prefix) {
+	case "PORT", "HOST", "LISTEN", "BIND":
+		example := ":8000"
+		if _, err := strconv.ParseUint(value, 10, 16); err == nil {
+			example = ":" + value
+		}
+		return "; the address to listen on is " + prefix + "ADDR, for example " + prefix + "ADDR=" + example
+	}
+	if near := nearest(name); near != "" {
+		return "; did you mean " + near + "?"
+	}
+	return ""
 }
 
 // parseFaults says which variables hold what cannot be read.
