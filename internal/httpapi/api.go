@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"sse-gateway/internal/auth"
-	"sse-gateway/internal/build"
 	"sse-gateway/internal/broker"
+	"sse-gateway/internal/build"
 	"sse-gateway/internal/fanout"
 	"sse-gateway/internal/limit"
 	"sse-gateway/internal/stream"
