@@ -1,5 +1,8 @@
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK   = go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+ACTIONLINT    = go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+# Runs go test, names each test as it ends, and repeats at the end what has failed.
+GOTESTSUM     = go run gotest.tools/gotestsum@v1.13.0
 FUZZTIME     ?= 1m
 SOAK         ?= 1h
 
@@ -8,7 +11,7 @@ VERSION ?= $(shell git describe --tags --always --dirty)
 COMMIT  ?= $(shell git rev-parse HEAD)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build image pin setup test unit-test integration-test compose-test soak bench fuzz cover fmt lint vuln
+.PHONY: help run build image pin setup test unit-test integration-test compose-test soak bench fuzz cover fmt lint lint-js vuln
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,15 +37,17 @@ test: unit-test ## every test; installs what they need (Debian, root or sudo)
 	else echo 'No Docker engine with compose is at hand: make compose-test is left out.'; test -z "$(CI)"; fi
 	$(MAKE) integration-test
 
-unit-test: setup ## the packages alone
+unit-test: ## the packages alone
+	scripts/setup unit
 	go vet ./...
-	go test -race -shuffle=on $$(go list ./... | grep -v /integration_test)
+	$(GOTESTSUM) --format pkgname -- -race -shuffle=on $$(go list ./... | grep -v /integration_test)
 
 # One package at a time: each of them loads the machine and watches the clock.
 integration-test: setup ## real Redis, replicas, balancer, browser, faults
-	go test -race -shuffle=on -p 1 -timeout 10m ./integration_test/...
+	$(GOTESTSUM) --format testname -- -race -shuffle=on -p 1 -timeout 10m ./integration_test/...
 
-compose-test: setup ## the compose stack; needs a Docker engine
+compose-test: ## the compose stack; needs a Docker engine
+	scripts/setup compose
 	go test -tags compose -count 1 -timeout 15m -v ./integration_test/compose
 
 soak: setup ## faults under load, for SOAK (1h)
@@ -58,19 +63,27 @@ fuzz: ## each fuzz target for FUZZTIME (1m)
 		done; \
 	done
 
-cover: setup ## what the packages' own tests reach
+cover: ## what the packages' own tests reach
+	scripts/setup unit
 	go test -coverpkg=./cmd/...,./internal/... -coverprofile=cover.prof $$(go list ./... | grep -v /integration_test)
 	go tool cover -func=cover.prof | tail -1
 
 fmt: ## gofumpt
 	$(GOLANGCI_LINT) fmt
 
-lint: setup ## golangci-lint, luacheck, a tidy go.mod, and other systems' compilers
+lint: lint-js ## Go, Lua, scripts, workflows, the page; a tidy go.mod; other systems' compilers
 	$(GOLANGCI_LINT) run --build-tags compose,soak
 	luacheck --quiet internal/broker/redis/*.lua
+	shellcheck $$(git grep -lE '^#!.*[/ ](ba)?sh$$')
+	$(ACTIONLINT) .github/workflows/*.yml
 	go mod tidy -diff
 	GOOS=darwin go build ./...
 	GOOS=windows go build ./...
+
+lint-js: # what browsers get
+	scripts/setup lint
+	npm ci --prefix tools/js --ignore-scripts --no-audit --no-fund --silent
+	tools/js/node_modules/.bin/biome lint --config-path=tools/js --error-on-warnings internal/web/static
 
 vuln: ## known vulnerabilities, from https://vuln.go.dev
 	$(GOVULNCHECK) ./...
