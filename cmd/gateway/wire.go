@@ -69,6 +69,7 @@ func newHub(c config, revoked *auth.Revocations, log *slog.Logger) (*fanout.Hub,
 	options := fanout.Options{
 		QueueEvents: c.QueueEvents,
 		QueueBytes:  int(c.QueueBytes),
+		EventBytes:  int(c.MaxEventBytes),
 		Timeout:     c.RedisTimeout,
 		Canary:      c.Canary,
 		Log:         log,

@@ -119,6 +119,8 @@ type Read struct {
 	After ID
 	// Limit is how many entries to read, oldest first from After. 0: only Last and Closed.
 	Limit int
+	// Bytes ends the entries before those that would make them larger, but not before the first. 0: no bound.
+	Bytes int
 	// Before turns the read round if it is not zero: the Limit newest entries in (After, Before], returned
 	// oldest first, and then the first entry beyond Before, if there is one.
 	Before ID
@@ -131,6 +133,7 @@ type Tail struct {
 	Closed  ID      // of the close event; zero: open
 	Kept    int     // events kept, if asked for
 	Entries []Entry // as asked for
+	Full    bool    // they end at the Read's Limit or Bytes, and there may be more
 	Beyond  *Entry  // with Before: the first entry beyond it
 }
 

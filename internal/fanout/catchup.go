@@ -70,7 +70,10 @@ func (p *partition) readThrough(ctx context.Context, topics []*topic, end broker
 	if len(readers) == 0 {
 		return nil
 	}
-	m := merge{broker: p.broker, part: p.index, readers: readers, end: end, crossing: crossing, expired: p.expired, limit: p.opts.bounds.catchPage}
+	m := merge{
+		broker: p.broker, part: p.index, readers: readers, end: end, crossing: crossing, expired: p.expired,
+		limit: p.opts.bounds.catchPage, bytes: p.opts.bounds.catchBytes,
+	}
 	var gapped []*topic
 	for bound := (broker.ID{}); bound != end; {
 		var items []item
@@ -134,7 +137,9 @@ func (p *partition) behind(ctx context.Context, topics []*topic, end broker.ID, 
 		for i, t := range batch {
 			switch last := tails[i].Last; {
 			case t.chain.Less(last) || (last.IsZero() && t.chain.Less(end)):
-				readers = append(readers, &reader{topic: t.name, t: t, has: t.chain, closed: tails[i].Closed})
+				r := newReader(t.name, t.chain, broker.ID{})
+				r.t, r.closed = t, tails[i].Closed
+				readers = append(readers, r)
 			case t.exact && last.Less(t.chain) && !last.IsZero() && !crossing:
 				p.log.Warn("the event store has lost an event", "topic", t.name, "event_id", t.chain.String())
 				t.exact, p.lost = false, true

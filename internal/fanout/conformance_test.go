@@ -337,7 +337,7 @@ func TestHub_TellsAGapForACursorThatItCannotRead(t *testing.T) {
 			s := join(t, a, r, JoinRequest{Topics: []string{"t", "u"}, Start: after(bad)})
 			got := r.wait(t, 2)
 			if data(got) != "gap gap" || got[1].ID == "" {
-				t.Errorf("last event ID %q: got %v", bad, got)
+				t.Errorf("last event broker.ID %q: got %v", bad, got)
 			}
 			s.Leave()
 		}
@@ -428,13 +428,8 @@ func TestHub_PagesThroughHistory(t *testing.T) {
 		}
 		var events []sse.Event
 		for after := (broker.ID{}); ; {
-			page, err := h.History(t.Context(), "t", after, 10)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, e := range page.Events {
-				events = append(events, e.Event)
-			}
+			page := readPage(t, h, PageRequest{Topic: "t", After: after, Limit: 10})
+			events = append(events, decoded(t, page)...)
 			if after = page.Next; !page.More {
 				break
 			}
@@ -443,6 +438,30 @@ func TestHub_PagesThroughHistory(t *testing.T) {
 			t.Errorf("got %d events: %v", len(events), events)
 		}
 	})
+}
+
+// readPage reads a page and lets go of it.
+func readPage(t *testing.T, h *Hub, req PageRequest) *Page {
+	t.Helper()
+	page, err := h.History(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page.Close()
+	return page
+}
+
+func decoded(t *testing.T, page *Page) []sse.Event {
+	t.Helper()
+	var events []sse.Event
+	for _, stored := range page.Events {
+		event, err := stored.Event()
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, event)
+	}
+	return events
 }
 
 func TestHub_CountsStreamsOverAllReplicas(t *testing.T) {

@@ -11,29 +11,61 @@ import (
 	"sse-gateway/internal/sse"
 )
 
-// History returns up to limit events of a topic after an id, oldest first.
-func (h *Hub) History(ctx context.Context, topic string, after broker.ID, limit int) (Page, error) {
-	p := h.partition(topic)
-	tails, err := h.broker.Read(ctx, p.index, []broker.Read{{Topic: topic, After: after, Limit: limit + 1}})
+// History reads a page of a topic's events. While others hold, or read, all that may be held it waits, and fails with ErrBusy
+// if it takes too long.
+func (h *Hub) History(ctx context.Context, req PageRequest) (*Page, error) {
+	waiting, cancel := context.WithTimeout(ctx, h.opts.Timeout)
+	defer cancel()
+	end, err := h.pages.take(waiting, req.Client, h.opts.QueueBytes)
 	if err != nil {
-		return Page{}, fmt.Errorf("read the history of topic %q after %s: %w", topic, after, err)
+		return nil, fmt.Errorf("hold a page of topic %q: %w", req.Topic, err)
+	}
+	page, err := h.page(ctx, waiting, req)
+	if err != nil {
+		end()
+		return nil, err
+	}
+	page.end = end
+	return page, nil
+}
+
+// page reads a page when it is the client's turn.
+func (h *Hub) page(ctx, waiting context.Context, req PageRequest) (*Page, error) {
+	p := h.partition(req.Topic)
+	end, err := h.reads.take(waiting, req.Client, h.opts.QueueBytes+h.opts.EventBytes)
+	if err != nil {
+		return nil, fmt.Errorf("read a page of topic %q: %w", req.Topic, err)
+	}
+	defer end()
+	read := broker.Read{Topic: req.Topic, After: req.After, Limit: req.Limit + 1, Bytes: h.opts.QueueBytes}
+	tails, err := h.broker.Read(ctx, p.index, []broker.Read{read})
+	if err != nil {
+		return nil, fmt.Errorf("read the history of topic %q after %s: %w", req.Topic, req.After, err)
 	}
 	entries := tails[0].Entries
-	page := Page{Next: after, More: len(entries) > limit}
+	page := &Page{Next: req.After, More: tails[0].Full}
 	if len(entries) > 0 {
-		page.Gap = !after.IsZero() && after.Less(entries[0].Prev)
+		page.Gap = !req.After.IsZero() && req.After.Less(entries[0].Prev)
 	} else {
-		page.Gap = !after.IsZero() && after.Less(tails[0].Last)
+		page.Gap = !req.After.IsZero() && req.After.Less(tails[0].Last)
 	}
-	for _, e := range entries[:min(limit, len(entries))] {
-		event, err := sse.NewDecoder(bytes.NewReader(e.Frame.Bytes())).Next()
-		if err != nil {
-			return Page{}, fmt.Errorf("decode event %s of topic %q: %w", e.ID, topic, err)
-		}
-		page.Events = append(page.Events, StoredEvent{ID: e.ID, Event: event})
+	for _, e := range entries[:min(req.Limit, len(entries))] {
+		page.Events = append(page.Events, StoredEvent{ID: e.ID, frame: e.Frame})
 		page.Next = e.ID
 	}
 	return page, nil
+}
+
+// Close tells that the page is not needed any more.
+func (p *Page) Close() { p.end() }
+
+// Event is the event as a subscriber would receive it; Data is the envelope's JSON.
+func (e StoredEvent) Event() (sse.Event, error) {
+	event, err := sse.NewDecoder(bytes.NewReader(e.frame.Bytes())).Next()
+	if err != nil {
+		return event, fmt.Errorf("decode event %s: %w", e.ID, err)
+	}
+	return event, nil
 }
 
 // Topic describes one topic, or one inbox, over all replicas.

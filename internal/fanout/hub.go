@@ -22,8 +22,13 @@ import (
 	"sse-gateway/internal/sse"
 )
 
-// ErrCut: the subscription's user was cut off while it joined.
-var ErrCut = errors.New("the streams of this user have been ended")
+// Errors that callers branch on, besides those of the broker. Everything else that Hub returns is an internal fault.
+var (
+	// ErrBusy: others are reading as much as may be read at a time.
+	ErrBusy = errors.New("too much is being read already")
+	// ErrCut: the subscription's user was cut off while it joined.
+	ErrCut = errors.New("the streams of this user have been ended")
+)
 
 // Inbox is the topic of a user's personal events. Public topic names never start with "@".
 func Inbox(user string) string { return "@" + user }
@@ -31,7 +36,8 @@ func Inbox(user string) string { return "@" + user }
 // Options are the limits and times of a Hub. The zero value of a field means its default in brackets.
 type Options struct {
 	QueueEvents int           // bound of a stream's pending events; replay pushes half of it at once [1024]
-	QueueBytes  int           // the same in bytes [256 KiB]
+	QueueBytes  int           // the same in bytes, and for a page of a history [256 KiB]
+	EventBytes  int           // about the largest that one event may be [64 KiB]
 	Timeout     time.Duration // how long a join waits for the broker [2s]
 	Canary      time.Duration // between two marks; a Pub/Sub connection silent for 3 of them is replaced [1s]
 	Linger      time.Duration // from a topic's last local subscription to its UNSUBSCRIBE [5s]
@@ -50,6 +56,7 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	o.QueueEvents = cmp.Or(o.QueueEvents, 1024)
 	o.QueueBytes = cmp.Or(o.QueueBytes, 256<<10)
+	o.EventBytes = cmp.Or(o.EventBytes, 64<<10)
 	o.Timeout = cmp.Or(o.Timeout, 2*time.Second)
 	o.Canary = cmp.Or(o.Canary, time.Second)
 	o.Linger = cmp.Or(o.Linger, 5*time.Second)
@@ -71,6 +78,8 @@ type Hub struct {
 	partitions []*partition
 	comment    *sse.Frame // the heartbeat of a stream whose position has not moved
 	questions  questions
+	reads      *turns      // reads of histories under way
+	pages      *turns      // pages of histories that are held until they have been answered
 	cutsKnown  atomic.Bool // the cuts that the broker remembers have been loaded
 	stop       context.CancelFunc
 	running    sync.WaitGroup
@@ -80,6 +89,8 @@ type Hub struct {
 func NewHub(store broker.Broker, opts Options) *Hub {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &Hub{broker: store, opts: opts.withDefaults(), comment: sse.NewPing(""), stop: stop}
+	b := &h.opts.bounds
+	h.reads, h.pages = newTurns(b.reads, b.readBytes, 0), newTurns(b.pages, b.pageBytes, b.pagesOfOne)
 	for i := range store.Partitions() {
 		p := newPartition(i, store, h.opts, h.control)
 		h.partitions = append(h.partitions, p)
@@ -216,6 +227,7 @@ type JoinRequest struct {
 	Owner  string   // who is cut off by Cut(owner): the token's subject, or the user
 	Start  Start    // where the stream begins
 	Raw    bool     // frames in the form of raw=1
+	Client string   // whose turn it is when what the stream missed is read: the token's subject, or an address
 }
 
 // Sink is where the frames of a subscription go: an open stream.
@@ -242,13 +254,23 @@ type TopicInfo struct {
 // StoredEvent is an event of the history.
 type StoredEvent struct {
 	ID    broker.ID
-	Event sse.Event // as a subscriber would receive it; Data is the envelope's JSON
+	frame *sse.Frame
 }
 
-// Page is a part of a topic's history, oldest first.
+// PageRequest asks for a part of a topic's history.
+type PageRequest struct {
+	Topic  string
+	After  broker.ID
+	Limit  int    // events at most
+	Client string // as in JoinRequest
+}
+
+// Page is a part of a topic's history, oldest first. It holds as many bytes as a stream's queue at most, but one event at
+// least. Its Close is to be called, once, when it has been answered.
 type Page struct {
 	Events []StoredEvent
 	Next   broker.ID // to go on after
 	More   bool      // there are more events after Next now
 	Gap    bool      // events after the asked-for id are no longer kept
+	end    func()
 }

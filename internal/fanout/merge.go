@@ -19,6 +19,15 @@ type reader struct {
 	known broker.ID
 	items []item // read, not yet handed out
 	done  bool   // nothing is left up to the merge's end
+
+	given      broker.ID // has, but of what has been handed out
+	givenKnown broker.ID // and known
+	// next is the place of what was read and dropped again for want of room: nothing of the topic is between given and it.
+	next broker.ID
+}
+
+func newReader(topic string, has, known broker.ID) *reader {
+	return &reader{topic: topic, has: has, known: known, given: has, givenKnown: known}
 }
 
 // An item is one event of a merged history, or a gap in one topic.
@@ -43,6 +52,14 @@ func (it *item) place() broker.ID {
 	return it.id
 }
 
+// size is how many bytes the item takes in a stream's queue, about.
+func (it *item) size() int {
+	if it.gap {
+		return len(it.topic) + 128
+	}
+	return it.entry.Frame.Len()
+}
+
 // A merge reads topics of one partition up to an id, merged in id order, with gaps as early as they can be told. The end
 // of a full page bounds what is handed out: above it there may be smaller ids that have not been read.
 type merge struct {
@@ -53,8 +70,14 @@ type merge struct {
 	// crossing: a birth follows end, and every topic is told a gap there. None is told at end itself.
 	crossing bool
 	expired  func() broker.ID // what a last id is not above that the broker does not know any more
-	limit    int
+	limit    int              // events of one page of one topic
+	// bytes bounds what is handed out at once, and what is kept in hand for later, unless a single event is larger. While a
+	// page is being read there is one more event of each topic of a batch.
+	bytes int
 }
+
+// mergeBatch is how many topics a merge reads at once.
+const mergeBatch = 128
 
 // next returns the next items, in id order, and the id up to which the history is complete with them; that is end when
 // there is nothing more.
@@ -62,12 +85,43 @@ func (m *merge) next(ctx context.Context) ([]item, broker.ID, error) {
 	if err := m.refill(ctx); err != nil {
 		return nil, broker.ID{}, err
 	}
+	bound := m.bound()
+	items := m.upTo(bound)
+	if cut := m.cut(items); !cut.IsZero() {
+		bound = cut
+		items = m.upTo(bound)
+	}
+	for i := range items {
+		it := &items[i]
+		r := it.from
+		r.given = it.id
+		if !it.gap {
+			r.givenKnown = broker.ID{}
+		}
+		r.items = r.items[1:]
+	}
+	m.shed()
+	arrange(items, bound)
+	return items, bound, nil
+}
+
+// bound is the id up to which everything has been read.
+func (m *merge) bound() broker.ID {
 	bound := m.end
 	for _, r := range m.readers {
-		if !r.done {
+		switch {
+		case r.done:
+		case !r.next.IsZero():
+			bound = broker.Earlier(bound, r.next.Prior())
+		default:
 			bound = broker.Earlier(bound, r.items[len(r.items)-1].id)
 		}
 	}
+	return bound
+}
+
+// upTo collects the items in hand up to bound, topic by topic.
+func (m *merge) upTo(bound broker.ID) []item {
 	var items []item
 	for _, r := range m.readers {
 		n := 0
@@ -75,25 +129,67 @@ func (m *merge) next(ctx context.Context) ([]item, broker.ID, error) {
 			n++
 		}
 		items = append(items, r.items[:n]...)
-		r.items = r.items[n:]
 	}
-	arrange(items, bound)
-	return items, bound, nil
+	return items
+}
+
+// cut returns where items are to end that are too large to be handed out at once; zero if they are not. What comes first is
+// handed out in any case.
+func (m *merge) cut(items []item) broker.ID {
+	size := 0
+	for i := range items {
+		size += items[i].size()
+	}
+	if size <= m.bytes {
+		return broker.ID{}
+	}
+	sorted := slices.Clone(items)
+	sortItems(sorted)
+	size = 0
+	for i := range sorted {
+		place := sorted[i].place()
+		if size += sorted[i].size(); size > m.bytes && sorted[0].place().Less(place) {
+			return place.Prior()
+		}
+	}
+	return broker.ID{}
+}
+
+// shed drops what is in hand beyond the bound, and notes where it is to be read again: that which is needed last first.
+func (m *merge) shed() {
+	size := 0
+	var holding []*reader
+	for _, r := range m.readers {
+		if len(r.items) > 0 {
+			holding = append(holding, r)
+		}
+		for i := range r.items {
+			size += r.items[i].size()
+		}
+	}
+	if size <= m.bytes {
+		return
+	}
+	slices.SortFunc(holding, func(a, b *reader) int { return compareIDs(b.items[0].place(), a.items[0].place()) })
+	for _, r := range holding[:len(holding)-1] {
+		if size <= m.bytes {
+			return
+		}
+		for i := range r.items {
+			size -= r.items[i].size()
+		}
+		r.next = r.items[0].place()
+		if r.items[0].gap {
+			r.next = r.next.Next() // which it is after
+		}
+		r.items, r.done, r.has, r.known = nil, false, r.given, r.givenKnown
+	}
 }
 
 // arrange puts items in order; there is nothing else up to bound. The last of some gaps tells their end as the position if
 // no event at or below it follows, so that who is cut off then is not told again.
 func arrange(items []item, bound broker.ID) {
-	slices.SortStableFunc(items, func(a, b item) int {
-		at, other := a.place(), b.place()
-		switch {
-		case at.Less(other) || (at == other && b.gap && !a.gap):
-			return -1
-		case other.Less(at) || (at == other && a.gap && !b.gap):
-			return 1
-		}
-		return 0
-	})
+	sortItems(items)
 	var end broker.ID
 	for i := range items {
 		it := &items[i]
@@ -109,28 +205,82 @@ func arrange(items []item, bound broker.ID) {
 	}
 }
 
-// refill reads the next page of every topic that has nothing left in hand.
+func sortItems(items []item) {
+	slices.SortStableFunc(items, func(a, b item) int {
+		order := compareIDs(a.place(), b.place())
+		switch {
+		case order != 0 || a.gap == b.gap:
+			return order
+		case b.gap:
+			return -1
+		}
+		return 1
+	})
+}
+
+func compareIDs(a, b broker.ID) int {
+	switch {
+	case a.Less(b):
+		return -1
+	case b.Less(a):
+		return 1
+	}
+	return 0
+}
+
+// refill reads the next page of every topic that has nothing left in hand, and is not known to come later than others.
 func (m *merge) refill(ctx context.Context) error {
-	var reads []broker.Read
 	var empty []*reader
+	first := m.end // of what was dropped
 	for _, r := range m.readers {
-		if !r.done && len(r.items) == 0 {
-			reads = append(reads, broker.Read{Topic: r.topic, After: r.has, Limit: m.limit})
+		switch {
+		case r.done || len(r.items) > 0:
+		case r.next.IsZero():
+			empty = append(empty, r)
+		default:
+			first = broker.Earlier(first, r.next)
+		}
+	}
+	held := m.firstHeld()
+	for _, r := range m.readers {
+		// What was dropped is needed when nothing in hand comes before it.
+		if !r.next.IsZero() && r.next == first && (held.IsZero() || !held.Less(first)) {
 			empty = append(empty, r)
 		}
 	}
-	if len(reads) == 0 {
-		return nil
+	for batch := range slices.Chunk(empty, mergeBatch) {
+		if err := m.read(ctx, batch); err != nil {
+			return err
+		}
+		m.shed()
 	}
-	for start := 0; start < len(reads); start += subscribeBatch {
-		stop := min(start+subscribeBatch, len(reads))
-		tails, err := m.broker.Read(ctx, m.part, reads[start:stop])
-		if err != nil {
-			return fmt.Errorf("read the history of %d topics: %w", stop-start, err)
+	return nil
+}
+
+// firstHeld is the place of the first item in hand; zero without one.
+func (m *merge) firstHeld() broker.ID {
+	var first broker.ID
+	for _, r := range m.readers {
+		if len(r.items) > 0 && (first.IsZero() || r.items[0].place().Less(first)) {
+			first = r.items[0].place()
 		}
-		for i, tail := range tails {
-			m.take(empty[start+i], tail)
-		}
+	}
+	return first
+}
+
+// read reads a page of each of some topics.
+func (m *merge) read(ctx context.Context, batch []*reader) error {
+	reads := make([]broker.Read, len(batch))
+	for i, r := range batch {
+		reads[i] = broker.Read{Topic: r.topic, After: r.has, Limit: m.limit, Bytes: max(m.bytes/len(batch), 1)}
+	}
+	tails, err := m.broker.Read(ctx, m.part, reads)
+	if err != nil {
+		return fmt.Errorf("read the history of %d topics: %w", len(reads), err)
+	}
+	for i, r := range batch {
+		r.next = broker.ID{}
+		m.take(r, tails[i])
 	}
 	return nil
 }
@@ -147,7 +297,7 @@ func (m *merge) take(r *reader, tail broker.Tail) {
 		r.items = append(r.items, item{id: e.ID, topic: r.topic, from: r, entry: e})
 		r.has, r.known = e.ID, broker.ID{}
 	}
-	if len(tail.Entries) == m.limit {
+	if tail.Full {
 		return
 	}
 	r.done = true

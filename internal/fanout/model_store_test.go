@@ -182,19 +182,31 @@ func (s *modelStore) mark(replica string, seq uint64, floor, rebirth broker.ID) 
 	}
 }
 
-// readEntries is what a Read asks of a topic's stream, without its ends.
+// readEntries is what a broker.Read asks of a topic's stream, without its ends.
 func (s *modelStore) readEntries(r *broker.Read, tail *broker.Tail) {
+	var all []broker.Entry
 	for _, e := range s.topic(r.Topic).entries {
-		if !r.After.Less(e.ID) || (!r.Before.IsZero() && r.Before.Less(e.ID)) {
-			continue
+		if r.After.Less(e.ID) && (r.Before.IsZero() || !r.Before.Less(e.ID)) {
+			all = append(all, e)
 		}
-		if tail.Entries = append(tail.Entries, e); len(tail.Entries) > r.Limit {
-			if r.Before.IsZero() {
-				tail.Entries = tail.Entries[:r.Limit]
-				return
-			}
-			tail.Entries = tail.Entries[1:]
+	}
+	newest := !r.Before.IsZero()
+	if newest {
+		slices.Reverse(all)
+	}
+	size := 0
+	for _, e := range all {
+		size += e.Frame.Len()
+		if tail.Full = len(tail.Entries) > 0 && r.Bytes > 0 && size > r.Bytes; tail.Full {
+			break
 		}
+		tail.Entries = append(tail.Entries, e)
+		if tail.Full = len(tail.Entries) == r.Limit; tail.Full {
+			break
+		}
+	}
+	if newest {
+		slices.Reverse(tail.Entries)
 	}
 }
 

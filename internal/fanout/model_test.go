@@ -118,11 +118,12 @@ func newModelWorld(seed uint64) *modelWorld {
 	w.keep = broker.Retention{Size: pick(0, 2, 4, 8, 50)}.WithDefaults()
 	w.lossy, w.holed, w.slow = w.rng.IntN(3) == 0, w.rng.IntN(6) == 0, w.rng.IntN(8) == 0
 	w.opts = Options{
-		QueueEvents: pick(9, 10, 12), Timeout: w.timeout, Canary: time.Second, Linger: time.Second,
+		QueueEvents: pick(9, 10, 12), QueueBytes: pick(2, 400, 256<<10), Timeout: w.timeout, Canary: time.Second, Linger: time.Second,
 		bounds: bounds{
 			logEvents: pick(1, 3, 6), logBytes: pick(200, 1<<20), partitionLogs: pick(300, 1<<20),
-			backlogEvents: pick(1, 3, 100), backlogBytes: pick(100, 1<<20), catchPage: pick(1, 2, 5),
-			fillEvents: pick(1, 2, 5), fillBack: time.Duration(pick(0, 1, 1000)) * time.Millisecond, deepEvents: pick(1, 6), deepPage: pick(1, 2),
+			backlogEvents: pick(1, 3, 100), backlogBytes: pick(100, 1<<20), catchPage: pick(1, 2, 5), catchBytes: pick(1, 200, 1<<20),
+			fillEvents: pick(1, 2, 5), fillBytes: pick(1, 200, 1<<20), fillBack: time.Duration(pick(0, 1, 1000)) * time.Millisecond, deepEvents: pick(1, 6), deepPage: pick(1, 2),
+			reads: pick(1, 2), readBytes: 1 << 20, pages: 1, pagesOfOne: 1, pageBytes: 1 << 20,
 		},
 	}
 	w.opts.spread = func(pause time.Duration) time.Duration { return pause / 3 }

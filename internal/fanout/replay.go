@@ -12,19 +12,20 @@ import (
 // retryPause is how long a replay waits before it tries a read again.
 const retryPause = 200 * time.Millisecond
 
-var (
-	errLeft     = errors.New("the subscription has been left")
-	errUnderWay = errors.New("an event that follows is still on its way here")
-)
+var errLeft = errors.New("the subscription has been left")
 
 // Deliver gives the stream what it missed since its start, then leaves it live: from then on events are pushed as they
 // are dispatched. It returns when the stream is live, or with an error when the stream has ended or ctx is done. While
 // the broker is away it waits.
 func (s *Subscription) Deliver(ctx context.Context, sink Sink) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	s.mu.Lock()
 	s.sink = sink
+	s.delivery.stop = stop
 	cut := s.cut
 	s.mu.Unlock()
+	defer s.delivered()
 	if cut {
 		return ErrCut
 	}
@@ -35,6 +36,27 @@ func (s *Subscription) Deliver(ctx context.Context, sink Sink) error {
 		}
 	}
 	return nil
+}
+
+// A delivery is what a subscription has until it is live.
+type delivery struct {
+	client string             // JoinRequest.Client
+	stop   context.CancelFunc // nil before Deliver
+}
+
+func (s *Subscription) delivered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.delivery = nil
+}
+
+// stopDelivery ends Deliver: the stream is gone, and nothing is to be read for it any more.
+func (s *Subscription) stopDelivery() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.delivery != nil && s.delivery.stop != nil {
+		s.delivery.stop()
+	}
 }
 
 // tellLost tells a gap in every topic of the partitions whose start is not known. Only the last gap has an id: until it is
@@ -79,7 +101,7 @@ func (pt *part) replay(ctx context.Context) error {
 			return errLeft
 		case stepLow:
 			var err error
-			if deep, err = pt.p.fill(ctx, low, pt.pos); err != nil {
+			if deep, err = pt.fill(ctx, low); err != nil {
 				if err := pause(ctx); err != nil {
 					return err
 				}
@@ -178,11 +200,7 @@ func (pt *part) push(items []item, limit int) int {
 	size := 0
 	for i := range items {
 		it := &items[i]
-		if it.gap {
-			size += len(it.topic) + 128
-		} else {
-			size += it.entry.Frame.Len()
-		}
+		size += it.size()
 		if i >= limit || (i > 0 && size > pt.p.opts.QueueBytes/2) {
 			return i
 		}
@@ -201,9 +219,9 @@ func (pt *part) readDeep(ctx context.Context) error {
 	p.mu.Lock()
 	end, born, from := p.watermark, p.born, pt.pos
 	limit := max(p.opts.bounds.deepEvents/max(len(pt.topics), 1), p.opts.bounds.deepPage)
-	m := &merge{broker: p.broker, part: p.index, end: end, expired: p.expired, limit: limit}
+	m := &merge{broker: p.broker, part: p.index, end: end, expired: p.expired, limit: limit, bytes: p.opts.QueueBytes / 2}
 	for i := range pt.topics {
-		m.readers = append(m.readers, &reader{topic: pt.topics[i].topic.name, has: pt.pos, known: pt.untold(born)})
+		m.readers = append(m.readers, newReader(pt.topics[i].topic.name, pt.pos, pt.untold(born)))
 	}
 	p.mu.Unlock()
 	if pt.pos.Less(born) && pt.untold(born).IsZero() {
@@ -234,10 +252,13 @@ func (pt *part) untold(born broker.ID) broker.ID {
 	return broker.ID{}
 }
 
-// drain pushes a merge to its end, at the client's pace.
+// drain pushes a merge to its end, at the client's pace: nothing is read before there is room for it.
 func (pt *part) drain(ctx context.Context, m *merge) error {
 	for {
-		items, bound, err := m.next(ctx)
+		if err := pt.sub.sink.WaitRoom(ctx); err != nil {
+			return err
+		}
+		items, bound, err := pt.nextPage(ctx, m)
 		if err != nil {
 			if err := pause(ctx); err != nil {
 				return err
@@ -259,6 +280,21 @@ func (pt *part) drain(ctx context.Context, m *merge) error {
 	}
 }
 
+// nextPage reads when it is the client's turn.
+func (pt *part) nextPage(ctx context.Context, m *merge) ([]item, broker.ID, error) {
+	end, err := pt.turn(ctx, m.bytes, min(len(m.readers), mergeBatch))
+	if err != nil {
+		return nil, broker.ID{}, err
+	}
+	defer end()
+	return m.next(ctx)
+}
+
+// turn waits for the client's turn to read bytes, and an event of each of some topics beyond them.
+func (pt *part) turn(ctx context.Context, bytes, topics int) (end func(), err error) {
+	return pt.sub.hub.reads.take(ctx, pt.sub.delivery.client, bytes+topics*pt.p.opts.EventBytes)
+}
+
 // moveTo moves the part's position on, which the client is not told now.
 func (pt *part) moveTo(pos broker.ID) {
 	pt.p.mu.Lock()
@@ -271,94 +307,6 @@ func (pt *part) moveLocked(pos broker.ID) {
 	if pt.pos.Less(pos) {
 		pt.pos, pt.sub.unsaid = pos, true
 	}
-}
-
-// fill reads what is between pos and the logs of topics into the logs. Who comes while a topic is being read waits for
-// that read. It reports true for a part that is too far back for the logs.
-func (p *partition) fill(ctx context.Context, topics []*topic, pos broker.ID) (deep bool, err error) {
-	var mine []*topic
-	var reads []broker.Read
-	var others []chan struct{}
-	p.mu.Lock()
-	born := p.born
-	for _, t := range topics {
-		if t.filling != nil {
-			others = append(others, t.filling)
-			continue
-		}
-		t.filling = make(chan struct{})
-		mine = append(mine, t)
-		reads = append(reads, broker.Read{Topic: t.name, After: broker.Later(pos.Minus(p.opts.bounds.fillBack), broker.Earlier(born, pos)), Before: t.from, Limit: p.opts.bounds.fillEvents})
-	}
-	p.mu.Unlock()
-	if len(mine) > 0 {
-		var tails []broker.Tail
-		tails, err = p.broker.Read(ctx, p.index, reads)
-		var stuck bool
-		if deep, stuck = p.filled(mine, reads, tails, pos, born, err); stuck && err == nil {
-			err = errUnderWay
-		}
-	}
-	for _, other := range others {
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return false, ctx.Err()
-		}
-	}
-	return deep, err
-}
-
-// filled puts what was read into the logs, and frees who waited for it.
-// stuck: the broker has an event that has to arrive here first.
-func (p *partition) filled(topics []*topic, reads []broker.Read, tails []broker.Tail, pos, born broker.ID, err error) (deep, stuck bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i, t := range topics {
-		close(t.filling)
-		t.filling = nil
-		if err != nil || p.born != born {
-			continue
-		}
-		if t.from != reads[i].Before {
-			deep = deep || !t.covers(pos) // the log moves on faster than it can be filled
-			continue
-		}
-		before := t.bytes
-		t.extend(reads[i], tails[i], p.expiredLocked(), &p.opts.bounds)
-		if p.topics[t.name] == t {
-			p.logSize += t.bytes - before
-		}
-		deep = deep || (len(tails[i].Entries) > 0 && !t.covers(pos))
-		stuck = stuck || t.from == reads[i].Before && !t.covers(pos)
-	}
-	return deep, stuck && !deep
-}
-
-// extend takes the answer to a read of what is below the log.
-func (t *topic) extend(read broker.Read, tail broker.Tail, expired broker.ID, b *bounds) {
-	older := tail.Entries
-	if len(older) > 0 {
-		bottom := older[0].Prev
-		t.prepend(older, bottom, len(older) < read.Limit && read.After.Less(bottom), b)
-		return
-	}
-	// Nothing is kept below the log: the predecessor of what follows, or the last id, tells since when.
-	var last broker.ID
-	switch {
-	case len(t.log) > 0:
-		last = t.log[0].Prev
-	case tail.Beyond != nil && !t.from.Less(tail.Beyond.Prev):
-		last = tail.Beyond.Prev
-	case tail.Beyond != nil || t.from.Less(tail.Last):
-		return // an event is on its way here; its predecessor will tell
-	case !tail.Last.IsZero():
-		last = tail.Last
-	default:
-		last = expired
-	}
-	t.from = broker.Earlier(last, t.from)
-	t.trimmed = read.After.Less(t.from)
 }
 
 // Beat pushes a heartbeat: a comment and, when more than the stream's last event has been dispatched, the new position.

@@ -31,9 +31,10 @@ type Subscription struct {
 	// unsaid: a position has moved on without the client being told. Guarded as pos is.
 	unsaid bool
 
-	mu   sync.Mutex // guards sink and cut, and with several partitions the order of pushes
-	sink Sink
-	cut  bool
+	mu       sync.Mutex // guards all below, and with several partitions the order of pushes
+	sink     Sink
+	delivery *delivery // nil once the stream is live
+	cut      bool
 }
 
 // A part is a subscription's share in one partition. Guarded by partition.mu, but for pos in a stream of several
@@ -83,7 +84,7 @@ func (h *Hub) Join(ctx context.Context, req JoinRequest) (*Subscription, error) 
 
 // subscribe adds a new subscription to its topics.
 func (h *Hub) subscribe(req JoinRequest) *Subscription {
-	s := &Subscription{hub: h, owner: strings.Clone(req.Owner), raw: req.Raw, start: req.Start}
+	s := &Subscription{hub: h, owner: strings.Clone(req.Owner), raw: req.Raw, start: req.Start, delivery: &delivery{client: req.Client}}
 	byPartition := make(map[*partition][]string, 1)
 	for _, name := range req.Topics {
 		p := h.partition(name)
@@ -289,6 +290,7 @@ func (pt *part) openTopicsLocked(now time.Time) (open, all int) {
 
 // Leave takes the subscription out of the hub; nothing is pushed any more. It may be called more than once.
 func (s *Subscription) Leave() {
+	s.stopDelivery()
 	for _, pt := range s.parts {
 		pt.p.leave(pt)
 	}

@@ -102,6 +102,8 @@ func problemOf(err error) *problem {
 			"the topic has been closed and takes no more events")
 	case errors.Is(err, broker.ErrFull):
 		return unavailable("store-full", "Event store full", "the event store has no room; nothing was published")
+	case errors.Is(err, fanout.ErrBusy):
+		return unavailable("busy", "Busy", "others are reading as much of the history as may be read at a time; try again later")
 	case errors.Is(err, broker.ErrNotSent), errors.Is(err, broker.ErrStopped):
 		return unavailable("not-sent", "Event store unavailable",
 			"the event store is unavailable; nothing was sent to it, so trying again is safe")
@@ -149,15 +151,24 @@ func answer(w http.ResponseWriter, value any) {
 // writeJSON does not escape for HTML: data is answered as it was published.
 func writeJSON(w http.ResponseWriter, status int, contentType string, value any) {
 	var body bytes.Buffer
-	encoder := json.NewEncoder(&body)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil { // only strings, numbers and checked raw messages are ever written
+	if err := encodeJSON(&body, value); err != nil { // only strings, numbers and checked raw messages are ever written
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}
+	jsonHeaders(w, contentType)
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes()) // an error: the client has gone
+}
+
+func jsonHeaders(w http.ResponseWriter, contentType string) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // an error: the client has gone
+}
+
+// encodeJSON appends value as a line of JSON.
+func encodeJSON(dst *bytes.Buffer, value any) error {
+	encoder := json.NewEncoder(dst)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
 }

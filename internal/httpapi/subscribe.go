@@ -129,7 +129,7 @@ func (a *API) notJoined(w http.ResponseWriter, r *http.Request, err error) error
 
 // joinRequest reads and checks what the stream is to get, and whether the subscriber may have it.
 func (a *API) joinRequest(r *http.Request, query url.Values, who auth.Identity) (fanout.JoinRequest, error) {
-	req := fanout.JoinRequest{User: query.Get("user"), Owner: who.Subject, Raw: query.Get("raw") == "1"}
+	req := fanout.JoinRequest{User: query.Get("user"), Owner: who.Subject, Raw: query.Get("raw") == "1", Client: a.client(r, who)}
 	var err error
 	if req.Topics, err = a.topicsOf(query); err != nil {
 		return req, err

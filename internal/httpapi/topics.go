@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -8,8 +9,10 @@ import (
 	"net/url"
 	"strconv"
 
+	"sse-gateway/internal/auth"
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/fanout"
+	"sse-gateway/internal/limit"
 	"sse-gateway/internal/sse"
 )
 
@@ -72,7 +75,7 @@ func (a *API) listTopics(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) showTopic(w http.ResponseWriter, r *http.Request) error {
-	topic, err := a.topicToRead(r)
+	_, topic, err := a.topicToRead(r)
 	if err != nil {
 		return err
 	}
@@ -85,11 +88,11 @@ func (a *API) showTopic(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) topicEvents(w http.ResponseWriter, r *http.Request) error {
-	topic, err := a.topicToRead(r)
+	who, topic, err := a.topicToRead(r)
 	if err != nil {
 		return err
 	}
-	return a.history(w, r, topic)
+	return a.history(w, r, who, topic)
 }
 
 func (a *API) closeTopic(w http.ResponseWriter, r *http.Request) error {
@@ -109,16 +112,16 @@ func (a *API) closeTopic(w http.ResponseWriter, r *http.Request) error {
 }
 
 // topicToRead is the path's topic, if the request may see its events.
-func (a *API) topicToRead(r *http.Request) (string, error) {
+func (a *API) topicToRead(r *http.Request) (auth.Identity, string, error) {
 	who, err := a.identify(r)
 	if err != nil {
-		return "", err
+		return who, "", err
 	}
 	topic, err := a.topicInPath(r)
 	if err != nil {
-		return "", err
+		return who, "", err
 	}
-	return topic, a.maySubscribe(who, topic)
+	return who, topic, a.maySubscribe(who, topic)
 }
 
 // topicInPath is the path's topic, checked.
@@ -142,13 +145,6 @@ func nameInPath(r *http.Request, param string) (string, error) {
 	return name, nil
 }
 
-type historyAnswer struct {
-	Events []historyEvent `json:"events"`
-	Next   string         `json:"next"` // for after=, to go on
-	More   bool           `json:"more"` // there is more to go on to now
-	Gap    bool           `json:"gap"`  // events after the asked-for id are no longer kept
-}
-
 type historyEvent struct {
 	ID    string `json:"id"`
 	Event string `json:"event"`
@@ -157,36 +153,74 @@ type historyEvent struct {
 }
 
 // history answers with a page of a topic's events, oldest first.
-func (a *API) history(w http.ResponseWriter, r *http.Request, topic string) error {
+func (a *API) history(w http.ResponseWriter, r *http.Request, who auth.Identity, topic string) error {
 	query, err := queryOf(r)
 	if err != nil {
 		return err
 	}
-	var after broker.ID
+	req := fanout.PageRequest{Topic: topic, Limit: pageSize, Client: a.client(r, who)}
 	if text := query.Get("after"); text != "" {
 		// Nothing can come after the end of all time, and Redis refuses to look there.
-		if after, err = broker.ParseID(text); err != nil || after.MS == math.MaxUint64 {
+		if req.After, err = broker.ParseID(text); err != nil || req.After.MS == math.MaxUint64 {
 			return invalid("after: %s is no event id", shorten(text))
 		}
 	}
-	limit := pageSize
 	if text := query.Get("limit"); text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxPageSize {
+		if req.Limit, err = strconv.Atoi(text); err != nil || req.Limit < 1 || req.Limit > maxPageSize {
 			return invalid("limit: must be a whole number from 1 to %d", maxPageSize)
 		}
 	}
-	page, err := a.hub.History(r.Context(), topic, after, limit)
+	page, err := a.hub.History(r.Context(), req)
 	if err != nil {
 		return err
 	}
-	list := historyAnswer{Events: make([]historyEvent, len(page.Events)), Next: page.Next.String(), More: page.More, Gap: page.Gap}
-	for i, stored := range page.Events {
-		event := &list.Events[i]
-		event.ID, event.Event, event.Retry = stored.ID.String(), stored.Event.Type, stored.Event.Retry
-		if err := json.Unmarshal([]byte(stored.Event.Data), &event.Envelope); err != nil {
-			return fmt.Errorf("read event %s of topic %q: %w", stored.ID, topic, err)
-		}
-	}
-	answer(w, list)
+	defer page.Close()
+	answerPage(w, page)
 	return nil
+}
+
+// answerPage writes a page event by event, so that nothing of it is held a second time.
+func answerPage(w http.ResponseWriter, page *fanout.Page) {
+	jsonHeaders(w, "application/json")
+	var piece bytes.Buffer
+	piece.WriteString(`{"events":[`)
+	for i, stored := range page.Events {
+		if i > 0 {
+			piece.WriteByte(',')
+		}
+		if err := appendEvent(&piece, stored); err != nil {
+			panic(err) // observe logs it, and sees to it that half an answer does not look like a whole one
+		}
+		if _, err := w.Write(piece.Bytes()); err != nil {
+			return // the client has gone
+		}
+		piece.Reset()
+	}
+	fmt.Fprintf(&piece, `],"next":%q,"more":%t,"gap":%t}`+"\n", page.Next, page.More, page.Gap)
+	_, _ = w.Write(piece.Bytes()) // likewise
+}
+
+// appendEvent encodes an event of the history.
+func appendEvent(dst *bytes.Buffer, stored fanout.StoredEvent) error {
+	event, err := stored.Event()
+	if err != nil {
+		return err
+	}
+	entry := historyEvent{ID: stored.ID.String(), Event: event.Type, Retry: event.Retry}
+	if err := json.Unmarshal([]byte(event.Data), &entry.Envelope); err != nil {
+		return fmt.Errorf("read event %s: %w", stored.ID, err)
+	}
+	if err := encodeJSON(dst, entry); err != nil {
+		return fmt.Errorf("encode event %s: %w", stored.ID, err)
+	}
+	dst.Truncate(dst.Len() - 1) // the encoder ends a line
+	return nil
+}
+
+// client is whose turn it is when histories are read: the token's subject, or the address without one.
+func (a *API) client(r *http.Request, who auth.Identity) string {
+	if !who.Anonymous() && who.Subject != "" {
+		return who.Subject
+	}
+	return limit.Network(limit.ClientIP(r, a.opts.TrustedProxies)).String()
 }

@@ -40,7 +40,7 @@ func (a *API) userEvents(w http.ResponseWriter, r *http.Request) error {
 	if err := a.maySubscribeInbox(who, user); err != nil {
 		return err
 	}
-	return a.history(w, r, fanout.Inbox(user))
+	return a.history(w, r, who, fanout.Inbox(user))
 }
 
 func (a *API) cutUser(w http.ResponseWriter, r *http.Request) error {

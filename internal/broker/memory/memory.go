@@ -273,17 +273,38 @@ func (t *topic) read(r *broker.Read) broker.Tail {
 	switch {
 	case r.Limit == 0:
 	case r.Before.IsZero():
-		tail.Entries = slices.Clone(t.entries[first:min(first+r.Limit, len(t.entries))])
+		tail.Entries, tail.Full = oldest(r, t.entries[first:])
 	default:
 		end := above(r.Before)
-		first = max(first, end-r.Limit)
-		tail.Entries = slices.Clone(t.entries[min(first, end):end])
+		tail.Entries, tail.Full = newest(r, t.entries[min(first, end):end])
 		if end < len(t.entries) {
 			beyond := t.entries[end]
 			tail.Beyond = &beyond
 		}
 	}
 	return tail
+}
+
+// oldest and newest take from entries, at one end, what the read's bounds allow. full: they were reached.
+func oldest(r *broker.Read, entries []broker.Entry) (taken []broker.Entry, full bool) {
+	n := fitting(r, len(entries), func(i int) *broker.Entry { return &entries[i] })
+	return slices.Clone(entries[:n]), n < len(entries) || n == r.Limit
+}
+
+func newest(r *broker.Read, entries []broker.Entry) (taken []broker.Entry, full bool) {
+	n := fitting(r, len(entries), func(i int) *broker.Entry { return &entries[len(entries)-1-i] })
+	return slices.Clone(entries[len(entries)-n:]), n < len(entries) || n == r.Limit
+}
+
+// fitting counts how many of some entries, the first at least, keep within the read's bounds.
+func fitting(r *broker.Read, available int, at func(int) *broker.Entry) int {
+	size := 0
+	for n := range min(available, r.Limit) {
+		if size += at(n).Frame.Len(); n > 0 && r.Bytes > 0 && size > r.Bytes {
+			return n
+		}
+	}
+	return min(available, r.Limit)
 }
 
 // Send hands a control message to the only replica.

@@ -16,7 +16,6 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"sse-gateway/internal/broker"
-	"sse-gateway/internal/sse"
 )
 
 // RedisOptions say which Redis to use, and how. The zero value of a field means its default in brackets.
@@ -34,9 +33,11 @@ type Options struct {
 type Broker struct {
 	opts       Options
 	client     goredis.UniversalClient
-	cluster    *goredis.ClusterClient // nil unless the client is one
+	reader     goredis.UniversalClient // of events: long reads keep no publish and no mark from a connection
+	cluster    *goredis.ClusterClient  // nil unless the client is one
 	scripts    scripts
-	spaces     []space // by partition
+	bounded    *goredis.Script // luaRead
+	spaces     []space         // by partition
 	publishers []*publisher
 }
 
@@ -53,11 +54,11 @@ func New(opts Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Broker{opts: opts, client: newClient(universal, kind, opts.Timeout)}
+	r := &Broker{opts: opts, client: newClient(universal, kind, opts.Timeout), reader: newClient(universal, kind, opts.Timeout)}
 	if r.cluster, _ = r.client.(*goredis.ClusterClient); r.cluster == nil {
 		r.opts.Partitions = 1
 	}
-	r.scripts = newScripts(opts, r.cluster != nil)
+	r.scripts, r.bounded = newScripts(opts, r.cluster != nil), goredis.NewScript(luaRead)
 	for i := range r.opts.Partitions {
 		r.spaces = append(r.spaces, newSpace(opts.Prefix, i, r.opts.Partitions))
 		r.publishers = append(r.publishers, newPublisher(r, i))
@@ -146,7 +147,7 @@ func (r *Broker) Close() error {
 	for _, p := range r.publishers {
 		p.close()
 	}
-	return r.client.Close()
+	return errors.Join(r.client.Close(), r.reader.Close())
 }
 
 // Publish executes ops in order, in pipelines that concurrent calls share.
@@ -216,117 +217,6 @@ func (r *Broker) Cuts(ctx context.Context) (map[string]time.Time, error) {
 		cuts[owner] = time.UnixMilli(int64(z.Score))
 	}
 	return cuts, nil
-}
-
-// Read reads the ends of topics' histories in one pipeline, last ids first.
-func (r *Broker) Read(ctx context.Context, part int, reads []broker.Read) ([]broker.Tail, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
-	defer cancel()
-	sp := &r.spaces[part]
-	ends := make([]string, 0, len(reads))
-	for i := range reads {
-		ends = append(ends, sp.last(reads[i].Topic))
-	}
-	pipe := r.client.Pipeline()
-	known := pipe.MGet(ctx, ends...)
-	answers := make([]rangeAnswer, len(reads))
-	for i := range reads {
-		answers[i] = rangeCommands(ctx, pipe, sp.stream(reads[i].Topic), &reads[i])
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("read %d topics of partition %d: %w: %w", len(reads), part, broker.ErrUnavailable, err)
-	}
-	tails := make([]broker.Tail, len(reads))
-	for i := range tails {
-		tails[i].Last, tails[i].Closed = lastOf(known.Val()[i])
-		if err := answers[i].fill(&tails[i]); err != nil {
-			return nil, fmt.Errorf("read topic %q: %w", reads[i].Topic, err)
-		}
-	}
-	return tails, nil
-}
-
-// rangeAnswer holds what a Read asked for, once the pipeline has run.
-type rangeAnswer struct {
-	entries, beyond *goredis.XMessageSliceCmd
-	reversed        bool
-	kept            *goredis.IntCmd
-}
-
-func rangeCommands(ctx context.Context, pipe goredis.Pipeliner, stream string, r *broker.Read) (a rangeAnswer) {
-	if r.Count {
-		a.kept = pipe.XLen(ctx, stream)
-	}
-	switch {
-	case r.Limit == 0:
-	case r.Before.IsZero():
-		a.entries = pipe.XRangeN(ctx, stream, "("+r.After.String(), "+", int64(r.Limit))
-	default:
-		a.reversed = true
-		a.entries = pipe.XRevRangeN(ctx, stream, r.Before.String(), "("+r.After.String(), int64(r.Limit))
-		a.beyond = pipe.XRangeN(ctx, stream, "("+r.Before.String(), "+", 1)
-	}
-	return a
-}
-
-func (a *rangeAnswer) fill(tail *broker.Tail) error {
-	if a.kept != nil {
-		tail.Kept = int(a.kept.Val())
-	}
-	if a.entries == nil {
-		return nil
-	}
-	messages := a.entries.Val()
-	tail.Entries = make([]broker.Entry, len(messages))
-	for i := range messages {
-		place := i
-		if a.reversed {
-			place = len(messages) - 1 - i
-		}
-		entry, err := entryOf(&messages[i])
-		if err != nil {
-			return err
-		}
-		tail.Entries[place] = entry
-	}
-	if a.beyond != nil && len(a.beyond.Val()) > 0 {
-		entry, err := entryOf(&a.beyond.Val()[0])
-		if err != nil {
-			return err
-		}
-		tail.Beyond = &entry
-	}
-	return nil
-}
-
-// entryOf reads a stream entry as the publish script writes it.
-func entryOf(m *goredis.XMessage) (broker.Entry, error) {
-	id, err := broker.ParseID(m.ID)
-	if err != nil {
-		return broker.Entry{}, err
-	}
-	prevText, _ := m.Values["p"].(string)
-	prev, err := broker.ParseID(prevText)
-	if err != nil {
-		return broker.Entry{}, fmt.Errorf("entry %s: %w", m.ID, err)
-	}
-	block, _ := m.Values["f"].(string)
-	_, isClose := m.Values["c"]
-	return broker.Entry{ID: id, Prev: prev, Close: isClose, Frame: sse.NewFrame([]byte(block), m.ID)}, nil
-}
-
-// lastOf reads a topic's last id, which may not be there, and whether it is that of its close.
-func lastOf(value any) (last, closed broker.ID) {
-	text, _ := value.(string)
-	text, isClose := strings.CutPrefix(text, "c")
-	last, err := broker.ParseID(text)
-	if err != nil {
-		return broker.ID{}, broker.ID{}
-	}
-	if isClose {
-		closed = last
-	}
-	return last, closed
 }
 
 // A space is the keys and channels of one partition. Its tag puts them all in one slot of a cluster.
