@@ -15,11 +15,11 @@ import (
 var (
 	// ErrUnavailable: the broker did not answer in time; whether a publish took effect is unknown unless
 	// ErrNotSent is in the chain as well.
-	ErrUnavailable = errors.New("the event store is unavailable")
+	ErrUnavailable = errors.New("Redis is unavailable")
 	// ErrNotSent, always together with ErrUnavailable: the publish never reached the broker.
-	ErrNotSent = errors.New("nothing was sent to the event store")
+	ErrNotSent = errors.New("nothing was sent to Redis")
 	// ErrFull: the broker refuses writes for want of memory; nothing was published.
-	ErrFull = errors.New("the event store is full")
+	ErrFull = errors.New("there is no room for the event")
 	// ErrTopicClosed: the topic's close event has been published.
 	ErrTopicClosed = errors.New("the topic is closed")
 	// ErrStopped: the broker has been closed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"testing"
 
 	"sse-gateway/internal/broker/memory"
@@ -30,7 +31,7 @@ func TestRedis_PublishAllocates(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	h := &Hub{broker: store, partitions: []*partition{newPartition(0, store, quick.withDefaults(), nil)}}
+	h := &Hub{broker: store, partitions: []*partition{newPartition(0, store, quick.withDefaults(), newOutage(slog.New(slog.DiscardHandler)), nil)}}
 	pubs := make([]Publication, batch)
 	for i := range pubs {
 		pubs[i] = Publication{Topic: fmt.Sprint("t", i), Data: json.RawMessage(`{"text":"hello"}`)}
@@ -51,7 +52,7 @@ func TestRedis_PublishAllocates(t *testing.T) {
 // Feed → hub: a message's dispatch to 100 subscriptions costs nothing but the log's growth.
 func TestPartition_DispatchAllocates(t *testing.T) {
 	const streams, budget = 100, 1
-	p := newPartition(0, memory.New(memory.Options{}), quick.withDefaults(), nil)
+	p := newPartition(0, memory.New(memory.Options{}), quick.withDefaults(), newOutage(slog.New(slog.DiscardHandler)), nil)
 	p.state, p.generation = live, 1
 	h := &Hub{partitions: []*partition{p}, opts: p.opts}
 	for range streams {

@@ -141,7 +141,7 @@ func (p *partition) behind(ctx context.Context, topics []*topic, end broker.ID, 
 				r.t, r.closed = t, tails[i].Closed
 				readers = append(readers, r)
 			case t.exact && last.Less(t.chain) && !last.IsZero() && !crossing:
-				p.log.Warn("the event store has lost an event", "topic", t.name, "event_id", t.chain.String())
+				p.log.Warn("Redis has lost an event", "topic", t.name, "event_id", t.chain.String())
 				t.exact, p.lost = false, true
 			}
 		}
@@ -206,7 +206,7 @@ func (p *partition) birthLocked(born broker.ID) {
 	if first {
 		return
 	}
-	p.log.Warn("the event store has lost events; every stream is told a gap", "event_id", born.String())
+	p.log.Warn("Redis has lost events; every stream is told a gap", "event_id", born.String())
 	at := broker.Later(born, p.watermark)
 	told := make(map[*part]bool)
 	for _, t := range p.topics {

@@ -91,8 +91,9 @@ func NewHub(store broker.Broker, opts Options) *Hub {
 	h := &Hub{broker: store, opts: opts.withDefaults(), comment: sse.NewPing(""), stop: stop}
 	b := &h.opts.bounds
 	h.reads, h.pages = newTurns(b.reads, b.readBytes, 0), newTurns(b.pages, b.pageBytes, b.pagesOfOne)
+	outage := newOutage(h.opts.Log)
 	for i := range store.Partitions() {
-		p := newPartition(i, store, h.opts, h.control)
+		p := newPartition(i, store, h.opts, outage, h.control)
 		h.partitions = append(h.partitions, p)
 		h.running.Go(func() { p.run(ctx) })
 	}
@@ -105,7 +106,7 @@ func (h *Hub) Close() error {
 	h.stop()
 	h.running.Wait()
 	if err := h.broker.Close(); err != nil {
-		return fmt.Errorf("close the event store: %w", err)
+		return fmt.Errorf("close the broker: %w", err)
 	}
 	return nil
 }

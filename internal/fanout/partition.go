@@ -20,6 +20,7 @@ type partition struct {
 	keep    broker.Retention // what the broker keeps
 	opts    Options
 	log     *slog.Logger
+	outage  *outage
 	control func(payload []byte) // takes control messages; called without mu
 
 	wake  chan struct{} // tells run that there is something to send; one slot
@@ -78,9 +79,9 @@ type markWaiter struct {
 	back       chan struct{}
 }
 
-func newPartition(index int, store broker.Broker, opts Options, control func([]byte)) *partition {
+func newPartition(index int, store broker.Broker, opts Options, outage *outage, control func([]byte)) *partition {
 	return &partition{
-		index: index, broker: store, keep: store.Retention(), opts: opts, log: opts.Log.With("partition", index), control: control,
+		index: index, broker: store, keep: store.Retention(), opts: opts, log: opts.Log.With("partition", index), outage: outage, control: control,
 		wake: make(chan struct{}, 1), topics: make(map[string]*topic), changed: make(chan struct{}),
 	}
 }
@@ -262,7 +263,7 @@ func (p *partition) openLocked(seq uint64) {
 
 // breakLocked stops the dispatch until a catch-up has read what the connection did not bring.
 func (p *partition) breakLocked(why, name string, id broker.ID, lost bool) {
-	p.log.Warn("catching up with the event store", "reason", why, "topic", name, "event_id", id.String())
+	p.log.Warn("catching up with Redis", "reason", why, "topic", name, "event_id", id.String())
 	p.lost = p.lost || lost
 	p.restartLocked()
 }

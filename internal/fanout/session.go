@@ -31,7 +31,7 @@ func (p *partition) run(ctx context.Context) {
 		if wasLive {
 			pause = pauseMin
 		}
-		p.log.Warn("no connection to the event store, trying again", "err", err, "pause", pause)
+		p.outage.failed(p.index, err)
 		select {
 		case <-time.After(pause/2 + p.opts.spread(pause)):
 		case <-ctx.Done():
@@ -68,6 +68,10 @@ func (p *partition) session(ctx context.Context) (wasLive bool, err error) {
 		if err := p.work(ctx, feed); err != nil {
 			return wasLive, err
 		}
+		if !wasLive && p.isLive() {
+			wasLive = true
+			p.outage.over(p.index)
+		}
 		select {
 		case <-p.wake:
 		case <-beat.C:
@@ -82,7 +86,6 @@ func (p *partition) session(ctx context.Context) (wasLive bool, err error) {
 		case <-ctx.Done():
 			return wasLive, ctx.Err()
 		}
-		wasLive = wasLive || p.isLive()
 	}
 }
 
@@ -367,7 +370,7 @@ func (p *partition) auditLocked(was *audited, last, watermark broker.ID) {
 	case t.chain.Less(last) && !p.watermark.Less(last):
 		p.breakLocked("an audit found an event that was never delivered", t.name, last, false)
 	case was.exact && last.Less(was.chain) && (young || !last.IsZero()):
-		p.breakLocked("an audit found that the event store has lost an event", t.name, was.chain, true)
+		p.breakLocked("an audit found that Redis has lost an event", t.name, was.chain, true)
 	case t.chain == was.chain && !t.chain.Less(last) && t.chain.Less(watermark.Minus(k/4)):
 		// Nothing since: the chain goes on from here, before the broker forgets the last id.
 		t.chain, t.exact = watermark, false
