@@ -26,7 +26,7 @@ func openLines(t *testing.T, gateway *lab.Gateway, header string) *lineSender {
 	t.Helper()
 	conn := dialFrom(t, gateway, "")
 	t.Cleanup(func() { _ = conn.Close() })
-	fmt.Fprintf(conn, "POST /publish HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n", header)
+	fmt.Fprintf(conn, "POST /publish HTTP/1.1\r\nHost: localhost\r\n%s\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n", header)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // the connection is closed
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("open a request of lines: %v, %v", resp, err)

@@ -180,7 +180,7 @@ func endlessLines(t *testing.T, gateway *lab.Gateway, header string) int {
 	conn := dialFrom(t, gateway, "")
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	fmt.Fprintf(conn, "POST /publish HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Type: application/x-ndjson\r\nContent-Length: 999999999\r\n\r\n", header)
+	fmt.Fprintf(conn, "POST /publish HTTP/1.1\r\nHost: localhost\r\n%s\r\nContent-Type: application/x-ndjson\r\nContent-Length: 999999999\r\n\r\n", header)
 	writing := make(chan struct{})
 	go func() {
 		defer close(writing)

@@ -37,6 +37,63 @@ func rootClaims() jwt.MapClaims {
 	return jwt.MapClaims{"sub": "root", "admin": true, "subscribe": []string{"*"}, "publish": []string{"*"}}
 }
 
+// A page whose site has pointed its name at the gateway (DNS rebinding) is of the gateway's own origin, as browsers see it.
+// Where nobody is asked who they are it must have nothing all the same, on any route and by either protocol.
+func TestAttack_ReboundName(t *testing.T) {
+	s := attackable(t, 1, nil)
+	inbox := lab.Subscribe(t, lab.SubscribeOptions{Bases: []string{s.Replicas[0].URL}, User: "root"})
+	inbox.WaitReady(t)
+	for _, host := range []string{"evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example"} {
+		own := []string{"Origin: http://" + host, "Sec-Fetch-Site: same-origin"}
+		routes := append(everyRoute(), request{method: "DELETE", target: "/users/root/streams"}, request{target: "/"})
+		for _, r := range routes {
+			r.host = host
+			if got := ask(t, s.Replicas[0], r.with(own...)); got.status != http.StatusMisdirectedRequest || !strings.Contains(got.detail, "GATEWAY_HOSTS") {
+				t.Errorf("%s %s for %s: %d %s", r.method, r.target, host, got.status, got.body)
+			}
+		}
+		conn := dialFrom(t, s.Replicas[0], "")
+		if got := exchange(t, conn, "GET http://"+host+"/topics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); got.status != http.StatusMisdirectedRequest {
+			t.Errorf("the name in the request's line: %d", got.status)
+		}
+		_ = conn.Close()
+		if got := authority(t, s.Replicas[0], host); got != http.StatusMisdirectedRequest {
+			t.Errorf("the :authority %s: %d", host, got)
+		}
+	}
+	for _, host := range []string{"localhost", "127.0.0.1", "[::1]:8000", "gateway"} {
+		if got := ask(t, s.Replicas[0], request{host: host, target: "/users/root/events"}); got.status != http.StatusOK {
+			t.Errorf("%s: %d %s", host, got.status, got.body)
+		}
+	}
+	if state := inbox.State(); state.Connects != 1 {
+		t.Errorf("the user was cut off: %d connections", state.Connects)
+	}
+	s.unharmed(t)
+}
+
+// authority asks by HTTP/2 under a name, and returns the status.
+func authority(t *testing.T, gateway *lab.Gateway, host string) int {
+	t.Helper()
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	defer transport.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, gateway.URL+"/users/root/events", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = host
+	response, err := (&http.Client{Transport: transport}).Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.ProtoMajor != 2 {
+		t.Errorf("it was asked by %s", response.Proto)
+	}
+	return response.StatusCode
+}
+
 // A page of another site can make the browser send the user's cookie, but must have nothing of it, on any route.
 func TestAttack_CookieFromAForeignOrigin(t *testing.T) {
 	who := newSecretIssuer()

@@ -3,6 +3,7 @@ package integration_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -83,7 +84,7 @@ type site struct {
 // the end there must be no token and no key in it.
 func attackable(t *testing.T, n int, who *issuer, env ...string) *site {
 	t.Helper()
-	env = append(env, "GATEWAY_LOG_LEVEL=debug")
+	env = append(env, "GATEWAY_LOG_LEVEL=debug", "GATEWAY_HOSTS=gateway")
 	s := &site{}
 	if who != nil {
 		env = append(env, "GATEWAY_AUTH=jwt", who.setting)
@@ -143,6 +144,7 @@ func (s *site) unharmed(t *testing.T) {
 // A request is sent as it is written here: most attacks are what clients of the standard library would not send.
 type request struct {
 	method string // empty: GET
+	host   string // empty: gateway
 	target string
 	header []string // lines
 	body   string
@@ -150,12 +152,9 @@ type request struct {
 }
 
 func (r request) String() string {
-	method := r.method
-	if method == "" {
-		method = http.MethodGet
-	}
+	method, host := cmp.Or(r.method, http.MethodGet), cmp.Or(r.host, "gateway")
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n", method, r.target)
+	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n", method, r.target, host)
 	for _, line := range r.header {
 		text.WriteString(line + "\r\n")
 	}

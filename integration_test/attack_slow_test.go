@@ -74,7 +74,7 @@ type slowRequest struct {
 
 func slowRequests() []slowRequest {
 	return []slowRequest{
-		{1000, "slowloris", "GET /subscribe?topics=t HTTP/1.1\r\nHost: x\r\nX-", "a"},
+		{1000, "slowloris", "GET /subscribe?topics=t HTTP/1.1\r\nHost: localhost\r\nX-", "a"},
 		{10, "nothing at all", "", ""},
 		{10, "half a request line", "GE", "T"},
 		{10, "header by header", "GET / HTTP/1.1\r\n", "X-A: b\r\n"},
@@ -85,8 +85,8 @@ func slowRequests() []slowRequest {
 		{10, "the trailer of a body", posted + "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\nX-T: ", "a"},
 		{50, "a line", posted + "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", "1\r\n \r\n"},
 		{2, "a line without an end", posted + "Content-Type: application/x-ndjson\r\nContent-Length: 999999999\r\n\r\n" + strings.Repeat("x", 9<<20), "x"},
-		{10, "a body that nobody reads", "POST /topics/x/close HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n", "x"},
-		{10, "a body for nothing", "DELETE /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n", "x"},
+		{10, "a body that nobody reads", "POST /topics/x/close HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n", "x"},
+		{10, "a body for nothing", "DELETE /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n", "x"},
 	}
 }
 

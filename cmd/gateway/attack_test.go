@@ -14,9 +14,9 @@ func TestRun_RefusesHugeHeads(t *testing.T) {
 	r := startRun(t)
 	url := r.url()
 	for name, request := range map[string]string{
-		"100,000 topics": "GET /subscribe?topics=" + strings.Repeat("ab|", 100_000) + "x HTTP/1.1\r\nHost: x\r\n\r\n",
-		"1 MB token":     "GET /subscribe?topics=a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + strings.Repeat("x", 1<<20) + "\r\n\r\n",
-		"1 MB cookie":    "GET /subscribe?topics=a HTTP/1.1\r\nHost: x\r\nCookie: gateway_token=" + strings.Repeat("x", 1<<20) + "\r\n\r\n",
+		"100,000 topics": "GET /subscribe?topics=" + strings.Repeat("ab|", 100_000) + "x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"1 MB token":     "GET /subscribe?topics=a HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + strings.Repeat("x", 1<<20) + "\r\n\r\n",
+		"1 MB cookie":    "GET /subscribe?topics=a HTTP/1.1\r\nHost: localhost\r\nCookie: gateway_token=" + strings.Repeat("x", 1<<20) + "\r\n\r\n",
 	} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 		if err != nil {
@@ -62,9 +62,9 @@ func TestRun_IsNotHeldUpByThoseWhoDawdle(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.Close() }()
-		request := "GET /subscribe?topics=robot HTTP/1.1\r\nHost: x\r\nX-Slow: "
+		request := "GET /subscribe?topics=robot HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 		if i%2 == 0 {
-			request = "POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n{"
+			request = "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n{"
 		}
 		if _, err := io.WriteString(conn, request); err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +49,9 @@ func (c *config) check() []fault {
 	f.allowList("TOPICS", c.Topics)
 	f.checkNumbers(c)
 	f.checkTimes(c)
+	for _, host := range c.Hosts {
+		f.unless(hostPattern.MatchString(host), "HOSTS", "%s is not a name such as gateway.example.com or *.example.com, without a port", shown(host))
+	}
 	for _, origin := range c.CORSOrigins {
 		f.origin(origin)
 	}
@@ -184,6 +188,9 @@ func (f *faultList) checkTimes(c *config) {
 		f.unless(d.value >= d.least, d.name, "%s is less than %s", d.value, d.least)
 	}
 }
+
+// hostPattern is a name of a host, a star with all names below one, or a star for any.
+var hostPattern = regexp.MustCompile(`^(\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?)$`)
 
 func (f *faultList) origin(origin string) {
 	if origin == "*" {

@@ -63,6 +63,7 @@ type config struct {
 	Engine       string        `env:"ENGINE" envDefault:"auto" doc:"auto, or off: one goroutine per stream everywhere"`
 	Drain        time.Duration `env:"DRAIN" envDefault:"10s" doc:"SIGTERM: unready, then streams close spread over this time"`
 
+	Hosts          []string `env:"HOSTS" doc:"names by which it may be called while nobody is asked who they are (GATEWAY_AUTH=none, and pprof), separated by commas: localhost and addresses always, *.example.com for all names below, * for any"`
 	CORSOrigins    []string `env:"CORS_ORIGINS" doc:"origins of other sites whose pages may use the gateway, separated by commas; * for any, then without cookies"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES" doc:"proxies whose X-Forwarded-For is believed: addresses, networks, loopback or private, separated by commas"`
 	LogLevel       string   `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
@@ -113,7 +114,7 @@ func parseConfig(environ []string) (config, []fault) {
 	faults := unknownNames(values)
 	err := env.ParseWithOptions(&c, env.Options{Environment: values, Prefix: prefix})
 	faults = append(faults, parseFaults(err, values)...)
-	for _, list := range []*[]string{&c.Users, &c.Topics, &c.CORSOrigins, &c.TrustedProxies, &c.JWTAudience} {
+	for _, list := range []*[]string{&c.Users, &c.Topics, &c.Hosts, &c.CORSOrigins, &c.TrustedProxies, &c.JWTAudience} {
 		*list = trimmed(*list)
 	}
 	c.authSaid = values[prefix+"AUTH"] != ""

@@ -53,6 +53,7 @@ func TestLoadConfig_NamesEveryFaultAtOnce(t *testing.T) {
 		"GATEWAY_HEARTBAET=1s", "GATEWAY_JWT_KEY=too-short-secret", "GATEWAY_AUTH=jwt", "GATEWAY_ENGINE=on",
 		"GATEWAY_PARTITIONS=3", "GATEWAY_TLS_CERT=/nowhere", "GATEWAY_CORS_ORIGINS=example.com", "GATEWAY_TOPICS=a*b",
 		"GATEWAY_TRUSTED_PROXIES=localhost", "GATEWAY_ADMIN_ADDR=8001", "GATEWAY_DRAIN=soon",
+		"GATEWAY_HOSTS=gateway.lan,a:80,http://b,c.*,*d",
 	})
 	var faults *configError
 	if !errors.As(err, &faults) {
@@ -73,13 +74,15 @@ func TestLoadConfig_NamesEveryFaultAtOnce(t *testing.T) {
 		`GATEWAY_TRUSTED_PROXIES: "localhost" is no address`,
 		`GATEWAY_ADMIN_ADDR: "8001" is not an address`,
 		`GATEWAY_DRAIN: "soon" is not a duration`,
+		`GATEWAY_HOSTS: "a:80" is not a name`, `GATEWAY_HOSTS: "http://b" is not a name`,
+		`GATEWAY_HOSTS: "c.*" is not a name`, `GATEWAY_HOSTS: "*d" is not a name`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("not told: %s", want)
 		}
 	}
-	if len(faults.faults) != 14 {
-		t.Errorf("%d faults, want 14:\n%v", len(faults.faults), err)
+	if len(faults.faults) != 18 {
+		t.Errorf("%d faults, want 18:\n%v", len(faults.faults), err)
 	}
 	if strings.Contains(err.Error(), "too-short-secret") {
 		t.Errorf("the key is printed: %v", err)

@@ -40,6 +40,7 @@ func (c config) surface() httpapi.Options {
 		PublishRate:    c.PublishRate,
 		PublishBurst:   c.PublishBurst,
 		TrustedProxies: c.proxies,
+		Hosts:          c.Hosts,
 		CORSOrigins:    c.CORSOrigins,
 		AdminElsewhere: c.AdminAddr != "",
 	}

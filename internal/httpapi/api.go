@@ -36,6 +36,7 @@ type Options struct {
 	PublishBurst   int                  // events at once [what the rate allows in a second]
 	TrustedProxies []netip.Prefix       // whose X-Forwarded-For is believed [nobody's]
 
+	Hosts          []string     // names that it may be called by where nobody authenticates; "*.example.com": all below; "*": any [localhost, addresses]
 	CORSOrigins    []string     // origins of other sites' pages that may use the gateway; "*": any, without credentials [none]
 	AdminElsewhere bool         // metrics are on AdminRoutes only
 	KeysReady      func() error // what else has to be there to be ready [nothing]

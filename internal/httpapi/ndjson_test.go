@@ -179,7 +179,7 @@ func publishLinesByHand(t *testing.T, expect string) {
 			t.Fatal(err)
 		}
 	}
-	write("POST /publish HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n" + expect + "\r\n")
+	write("POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n" + expect + "\r\n")
 	heads := []string{"HTTP/1.1 200 OK"}
 	if expect != "" {
 		heads = []string{"HTTP/1.1 100 Continue", "HTTP/1.1 200 OK"}
@@ -205,7 +205,7 @@ func publishLinesByHand(t *testing.T, expect string) {
 	if expect != "" {
 		return // net/http closes the connection
 	}
-	write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	read("HTTP/1.1 200 OK")
 }
 

@@ -7,13 +7,18 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
+	"sse-gateway/internal/auth"
 	"sse-gateway/internal/web"
 )
 
 // Routes is the gateway's whole HTTP surface.
 func (a *API) Routes() http.Handler {
 	r := chi.NewRouter()
-	r.Use(escaped, a.observe, secure, a.timed, a.cors, middleware.GetHead)
+	r.Use(escaped, a.observe, secure, a.timed)
+	if _, trusting := a.who.(auth.None); trusting {
+		r.Use(a.named)
+	}
+	r.Use(a.cors, middleware.GetHead)
 	r.NotFound(a.handle(a.notFound))
 	r.MethodNotAllowed(a.handle(a.methodNotAllowed))
 
@@ -43,7 +48,7 @@ func (a *API) Routes() http.Handler {
 // AdminRoutes is the surface of the operators' own port.
 func (a *API) AdminRoutes() http.Handler {
 	r := chi.NewRouter()
-	r.Use(escaped, a.observe, secure)
+	r.Use(escaped, a.observe, secure, a.named)
 	r.NotFound(a.handle(a.notFound))
 	r.MethodNotAllowed(a.handle(a.methodNotAllowed))
 

@@ -23,7 +23,7 @@ func TestSubscribe_AnswersHeadAndReadyInOneWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_, err = io.WriteString(conn, "GET /subscribe?user=jack&topics=chatgpt|robot&topic=a%7Cb&topic=robot HTTP/1.1\r\nHost: x\r\nOrigin: https://app.example\r\n\r\n")
+	_, err = io.WriteString(conn, "GET /subscribe?user=jack&topics=chatgpt|robot&topic=a%7Cb&topic=robot HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example\r\n\r\n")
 	if err != nil {
 		t.Fatal(err)
 	}
