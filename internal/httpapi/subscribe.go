@@ -23,6 +23,8 @@ import (
 const (
 	// retryLimited is the reconnection time of who has too many streams: trying soon would not help.
 	retryLimited = 30 * time.Second
+	// reloadTime is how long a stream at the limit waits for the one that it replaces to end.
+	reloadTime = 500 * time.Millisecond
 	// maxCursorBytes is how much of a last event ID is looked at; nothing longer is one of ours.
 	maxCursorBytes = 64 << 10
 )
@@ -70,7 +72,7 @@ func (a *API) subscribe(w http.ResponseWriter, r *http.Request) error {
 		streamHeaders(w)
 		return nil
 	}
-	lease, err := a.leases.Acquire(req.Owner, limit.ClientIP(r, a.opts.TrustedProxies))
+	lease, err := a.leases.AcquireSoon(r.Context(), reloadTime, req.Owner, limit.ClientIP(r, a.opts.TrustedProxies))
 	if err != nil {
 		return a.later(w, retryLimited, "limit", err.Error())
 	}

@@ -1,9 +1,19 @@
 package limit
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// lookAgain is how often AcquireSoon tries.
+	lookAgain = 20 * time.Millisecond
+	// maxWaiting bounds who waits in AcquireSoon: a crowd at the limit is no page that is loaded again.
+	maxWaiting = 256
 )
 
 // Errors of Acquire: which limit is reached.
@@ -22,7 +32,8 @@ type StreamsOptions struct {
 
 // Streams counts the open streams of this replica. It is safe for concurrent use. A limit that is off costs nothing.
 type Streams struct {
-	o StreamsOptions
+	o       StreamsOptions
+	waiting atomic.Int32 // in AcquireSoon
 
 	mu    sync.Mutex
 	total int                // guarded by mu
@@ -73,6 +84,35 @@ func (s *Streams) Acquire(user string, ip netip.Addr) (Lease, error) {
 		s.ips[ip]++
 	}
 	return Lease{of: s, user: user, ip: ip}, nil
+}
+
+// AcquireSoon is Acquire for a client that may be about to give a place back: a page that is loaded again closes its
+// stream and opens another one, and through a proxy, on two connections, the new one may come first. Where the user's or
+// the address's limit is reached it therefore waits up to patience for a place, unless many wait already. Its error is
+// one of Acquire's, also when ctx ends the wait.
+func (s *Streams) AcquireSoon(ctx context.Context, patience time.Duration, user string, ip netip.Addr) (Lease, error) {
+	lease, err := s.Acquire(user, ip)
+	if err == nil || errors.Is(err, ErrStreams) {
+		return lease, err
+	}
+	defer s.waiting.Add(-1)
+	if s.waiting.Add(1) > maxWaiting {
+		return Lease{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return Lease{}, err
+		case <-again.C:
+		}
+		if lease, err = s.Acquire(user, ip); err == nil {
+			return lease, nil
+		}
+	}
 }
 
 // Release gives the place back. On the same Lease it may be called again, to no effect; a copy must not be released
