@@ -29,7 +29,7 @@ image: ## the image sse-gateway, which knows its version and commit
 pin: ## base images by the digests that their registries have now
 	scripts/pin Dockerfile deploy/docker-compose.yml
 
-setup: # installs what the tests start: Redis, HAProxy, browsers
+setup: # installs what the tests start: Redis, HAProxy, nginx, browsers
 	scripts/setup
 
 test: unit-test ## every test; installs what they need (Debian, root or sudo)

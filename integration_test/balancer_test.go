@@ -14,8 +14,13 @@ import (
 
 // All replicas are down for 10 seconds: a page that is open goes on by itself when they are back.
 func TestBalancer_AnOpenPageOutlivesAllReplicas(t *testing.T) {
+	overBothBalancers(t, pageOutlivesAllReplicas)
+}
+
+func pageOutlivesAllReplicas(t *testing.T, start lab.BalancerStarter) {
+	t.Helper()
 	replicas := startReplicas(t, 2, lab.StartRedis(t).Env(), "GATEWAY_RETRY=1s")
-	balancer := lab.StartBalancer(t, replicas)
+	balancer := start(t, lab.BalancerOptions{Servers: replicas.Addrs()})
 	tab := lab.Chromium(t)
 	tab.Open(t, balancer.URL+"/?user=jack&topics=robot")
 	waitState(t, tab, "live", wait)
@@ -69,38 +74,51 @@ func expectProblem(err error) error {
 // One replica dies: its subscribers are on another within their retry time, and miss nothing.
 func TestBalancer_SubscribersOfADeadReplicaMoveToAnother(t *testing.T) {
 	overBothPaths(t, func(t *testing.T, engine string) {
-		replicas := startReplicas(t, 3, lab.StartRedis(t).Env(), "GATEWAY_RETRY=1s", engine)
-		balancer := lab.StartBalancer(t, replicas)
-		var subscribers []*lab.Subscriber
-		for range 60 {
-			subscribers = append(subscribers, lab.Subscribe(t, lab.SubscribeOptions{
-				Bases: []string{balancer.URL}, Topics: []string{"news"}, User: "jack",
-			}))
-		}
-		for _, subscriber := range subscribers {
-			subscriber.WaitReady(t)
-		}
-		for _, replica := range replicas {
-			if open := replica.Metric(t, "gateway_streams_open"); open < 10 {
-				t.Errorf("%s has %v of 60 streams", replica.URL, open)
-			}
-		}
-		published := []string{lab.Publish(t, balancer.URL, "news", "before")}
-		replicas[0].Kill()
-		killed := time.Now()
-		for n := range 20 {
-			published = append(published, lab.Publish(t, replicas[1].URL, "news", n))
-		}
-		moved := 0
-		for _, subscriber := range subscribers {
-			if got := ids(subscriber.WaitFired(t, len(published))); !slices.Equal(got, published) {
-				t.Errorf("a subscriber got %v, want %v", got, published)
-			}
-			moved += subscriber.State().Connects - 1
-		}
-		t.Logf("%d subscribers moved within %v", moved, time.Since(killed))
-		if took := time.Since(killed); took > 5*time.Second || moved < 10 {
-			t.Errorf("%d subscribers moved within %v", moved, took)
-		}
+		subscribersMove(t, lab.StartHAProxy, engine)
 	})
+	t.Run("nginx", func(t *testing.T) { subscribersMove(t, lab.StartNginx) })
+}
+
+func subscribersMove(t *testing.T, start lab.BalancerStarter, env ...string) {
+	t.Helper()
+	replicas := startReplicas(t, 3, append(env, lab.StartRedis(t).Env(), "GATEWAY_RETRY=1s")...)
+	balancer := start(t, lab.BalancerOptions{Servers: replicas.Addrs()})
+	var subscribers []*lab.Subscriber
+	for range 60 {
+		subscribers = append(subscribers, lab.Subscribe(t, lab.SubscribeOptions{
+			Bases: []string{balancer.URL}, Topics: []string{"news"}, User: "jack",
+		}))
+	}
+	for _, subscriber := range subscribers {
+		subscriber.WaitReady(t)
+	}
+	for _, replica := range replicas {
+		if open := replica.Metric(t, "gateway_streams_open"); open < 10 {
+			t.Errorf("%s has %v of 60 streams", replica.URL, open)
+		}
+	}
+	published := []string{lab.Publish(t, balancer.URL, "news", "before")}
+	replicas[0].Kill()
+	killed := time.Now()
+	for n := range 20 {
+		published = append(published, lab.Publish(t, replicas[1].URL, "news", n))
+	}
+	moved := 0
+	for _, subscriber := range subscribers {
+		if got := ids(subscriber.WaitFired(t, len(published))); !slices.Equal(got, published) {
+			t.Errorf("a subscriber got %v, want %v", got, published)
+		}
+		moved += subscriber.State().Connects - 1
+	}
+	t.Logf("%d subscribers moved within %v", moved, time.Since(killed))
+	if took := time.Since(killed); took > 5*time.Second || moved < 10 {
+		t.Errorf("%d subscribers moved within %v", moved, took)
+	}
+}
+
+// overBothBalancers runs a test behind HAProxy and behind nginx, each with the configuration that is shipped.
+func overBothBalancers(t *testing.T, test func(t *testing.T, start lab.BalancerStarter)) {
+	t.Helper()
+	t.Run("HAProxy", func(t *testing.T) { test(t, lab.StartHAProxy) })
+	t.Run("nginx", func(t *testing.T) { test(t, lab.StartNginx) })
 }

@@ -22,7 +22,14 @@ import (
 // certificate makes a certificate for 127.0.0.1 and returns the settings that use it.
 func certificate(t *testing.T) []string {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, key := certificateFiles(t)
+	return []string{"GATEWAY_TLS_CERT=" + cert, "GATEWAY_TLS_KEY=" + key}
+}
+
+// certificateFiles makes a certificate for 127.0.0.1 and its key.
+func certificateFiles(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,21 +37,18 @@ func certificate(t *testing.T) []string {
 		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		t.Fatal(err)
 	}
 	write := func(name, kind string, der []byte) string {
 		return lab.WriteFile(t, name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
-	return []string{
-		"GATEWAY_TLS_CERT=" + write("cert.pem", "CERTIFICATE", der),
-		"GATEWAY_TLS_KEY=" + write("key.pem", "PRIVATE KEY", keyDER),
-	}
+	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", keyDER)
 }
 
 // transports speak one version of HTTP each.

@@ -179,6 +179,15 @@ func (r Replicas) URLs() []string {
 	return urls
 }
 
+// Addrs are the hosts and ports of all replicas.
+func (r Replicas) Addrs() []string {
+	addrs := make([]string, len(r))
+	for i, replica := range r {
+		addrs[i] = replica.Addr()
+	}
+	return addrs
+}
+
 // Metric reads a metric of the replica, summed over its labels that contain all of the given label texts.
 func (g *Gateway) Metric(t testing.TB, name string, labels ...string) float64 {
 	t.Helper()
