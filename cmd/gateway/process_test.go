@@ -58,7 +58,7 @@ func TestProcess_DrainsOnSIGTERM(t *testing.T) {
 }
 
 func TestProcess_SecondSignalEndsAtOnce(t *testing.T) {
-	r := startProcess(t, "GATEWAY_DRAIN=1m")
+	r := startProcess(t, "GATEWAY_DRAIN=10s")
 	url := r.url()
 	for range 3 {
 		r.subscribe(url)
@@ -66,8 +66,12 @@ func TestProcess_SecondSignalEndsAtOnce(t *testing.T) {
 	began := time.Now()
 	r.stop(syscall.SIGTERM)
 	r.waitFor("the gateway is unready", func() bool { return r.status(url+"/readyz") == http.StatusServiceUnavailable })
+	r.waitFor("the gateway says what it waits for", func() bool {
+		log := r.log.String()
+		return strings.Contains(log, "Ctrl-C again") && strings.Contains(log, `"streams":3,"over":"10s"`) && strings.Contains(log, `"streams_left":`)
+	})
 	r.stop(os.Interrupt)
-	if code := r.end(); code != 1 || time.Since(began) > 5*time.Second || !strings.Contains(r.log.String(), "second signal") {
+	if code := r.end(); code != 1 || time.Since(began) > 9*time.Second || !strings.Contains(r.log.String(), "streams were still open") {
 		t.Errorf("exit code %d after %s; log:\n%s", code, time.Since(began), r.log)
 	}
 }

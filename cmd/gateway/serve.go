@@ -68,7 +68,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	case err := <-drained:
 		return errors.Join(failure, err)
 	case <-signals:
-		return errSecondSignal
+		return fmt.Errorf("%w: %d streams were still open", errSecondSignal, g.streams.Stats().Open)
 	}
 }
 
@@ -159,14 +159,33 @@ func (g *gateway) announce(stderr io.Writer) {
 // stop drains: the gateway becomes unready, streams end spread over the configured time, each after what was pending
 // for it has been written, then everything is closed. Meanwhile it goes on answering.
 func (g *gateway) stop() error {
-	g.log.Info("draining", "streams", g.streams.Stats().Open, "over", g.cfg.Drain.String())
+	g.log.Info("draining: a second signal, or Ctrl-C again, stops at once", "streams", g.streams.Stats().Open, "over", g.cfg.Drain)
 	g.api.Drain()
-	ctx, cancel := context.WithTimeout(context.Background(), g.cfg.Drain+writeTime)
-	defer cancel()
-	g.streams.Drain(ctx, g.cfg.Drain)
+	g.drainStreams()
 	err := g.close()
 	g.log.Info("stopped")
 	return err
+}
+
+// drainStreams ends the streams, and says now and then how many are left.
+func (g *gateway) drainStreams() {
+	ctx, cancel := context.WithTimeout(context.Background(), g.cfg.Drain+writeTime)
+	defer cancel()
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		g.streams.Drain(ctx, g.cfg.Drain)
+	}()
+	news := time.NewTicker(max(g.cfg.Drain/5, time.Second))
+	defer news.Stop()
+	for {
+		select {
+		case <-drained:
+			return
+		case <-news.C:
+			g.log.Info("draining", "streams_left", g.streams.Stats().Open)
+		}
+	}
 }
 
 // close ends whatever has been started, and waits for it.
