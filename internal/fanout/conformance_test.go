@@ -221,6 +221,57 @@ func TestHub_ResumesLongHistories(t *testing.T) {
 	})
 }
 
+func TestHub_StartsWithTheLatestEventsOfEachTopic(t *testing.T) {
+	eachWorld(t, settings{history: 5000}, func(t *testing.T, w world) {
+		a, b := w.hub(t, "a"), w.hub(t, "b")
+		for n := range 40 { // of v there are 2, and they are the oldest; of none there is nothing
+			publish(t, a, []string{"t", "u"}[n%2], n)
+			if n < 2 {
+				publish(t, a, "v", 100+n)
+			}
+		}
+		for count, want := range map[string]string{
+			"last:1": "101 38 39", "last:3": "100 101 34 35 36 37 38 39",
+			"last:4000000000": func() string {
+				all := []string{"0 100 1 101"}
+				for n := 2; n < 40; n++ {
+					all = append(all, fmt.Sprint(n))
+				}
+				return strings.Join(all, " ")
+			}(),
+		} {
+			r := newRecorder()
+			s := join(t, b, r, JoinRequest{Topics: []string{"t", "u", "v", "none"}, Start: since(t, count)})
+			if id := s.StartID(); id != "" {
+				t.Errorf("%s: ready has the id %s: a client that drops then would not get the latest events", count, id)
+			}
+			wantData(t, r.wait(t, len(strings.Fields(want))), want)
+		}
+	})
+}
+
+// A start without an id that a client could go on from must not be all that it has when it drops in a quiet time.
+func TestHub_TellsThePositionWhereNothingElseDoes(t *testing.T) {
+	eachWorld(t, settings{history: 100}, func(t *testing.T, w world) {
+		h := w.hub(t, "a")
+		publish(t, h, "other", 0) // the clock has begun
+		for _, start := range []string{"last:2", "all", "87600h"} {
+			topic := "quiet since " + start
+			r := newRecorder()
+			join(t, h, r, JoinRequest{Topics: []string{topic}, Start: since(t, start)})
+			position := r.wait(t, 1)[0]
+			if position.Type != "position" || position.ID == "" || position.Data != `{"id":"`+position.ID+`"}` {
+				t.Fatalf("%s: got %+v, want a position", start, position)
+			}
+			publish(t, h, topic, 1)
+			publish(t, h, topic, 2)
+			again := newRecorder()
+			join(t, h, again, JoinRequest{Topics: []string{topic}, Start: after(position.ID)})
+			wantData(t, again.wait(t, 2), "1 2")
+		}
+	})
+}
+
 func TestHub_TellsAGapWhereHistoryWasTrimmed(t *testing.T) {
 	eachWorld(t, settings{history: 200}, func(t *testing.T, w world) {
 		a, b := w.hub(t, "a"), w.hub(t, "b")

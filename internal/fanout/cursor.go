@@ -2,10 +2,12 @@ package fanout
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -106,15 +108,17 @@ func beginning() broker.ID { return broker.ID{Seq: 1} }
 // Start says where a stream begins. The zero Start is now.
 type Start struct {
 	kind   startKind
+	count  uint32    // startLast: how many of each topic's latest events
 	at     broker.ID // startTime: the last id before the moment
 	cursor string    // startCursor: as the client sent it
 }
 
-type startKind int
+type startKind uint8
 
 const (
 	startNow startKind = iota
 	startAll
+	startLast
 	startTime
 	startCursor
 )
@@ -123,32 +127,54 @@ const (
 func (s Start) Resumes() bool { return s.kind == startCursor }
 
 // ParseStart reads where a stream begins: from lastEventID when there is one, else from since, which is "now", "all",
-// an RFC 3339 time, a duration back from now ("10m"), or an id. Any lastEventID is accepted (one that is no cursor leads to a gap,
+// "last:N" (the N latest events of each topic), an RFC 3339 time, a duration back from now ("10m"), or an id. "0" and "-1",
+// which clients of other systems send, are the beginning. Any lastEventID is accepted (one that is no cursor leads to a gap,
 // since an error would end an EventSource for good); since is checked.
 func ParseStart(lastEventID, since string, now time.Time) (Start, error) {
-	if lastEventID != "" {
+	switch text := cmp.Or(lastEventID, since); {
+	case text == "0" || text == "-1":
+		return Start{kind: startAll}, nil
+	case lastEventID != "":
 		return Start{kind: startCursor, cursor: lastEventID}, nil
-	}
-	switch since {
-	case "", "now":
+	case since == "" || since == "now":
 		return Start{}, nil
-	case "all":
+	case since == "all":
 		return Start{kind: startAll}, nil
 	}
-	if _, err := broker.ParseID(since); err == nil {
+	if text, ok := strings.CutPrefix(since, "last:"); ok {
+		count, err := strconv.ParseUint(text, 10, 32)
+		if err != nil || count == 0 {
+			return Start{}, fmt.Errorf(`since=%q: last: wants the number of events, as in last:10`, since)
+		}
+		return Start{kind: startLast, count: uint32(count)}, nil
+	}
+	if isCursor(since) {
 		return Start{kind: startCursor, cursor: since}, nil
 	}
-	if packed, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(since, "c")); err == nil && since[0] == 'c' {
-		count, _ := binary.Uvarint(packed)
-		if _, err := unpackCursor(packed, int(min(count, maxPartitions))); err == nil {
-			return Start{kind: startCursor, cursor: since}, nil
-		}
-	}
-	if at, err := time.Parse(time.RFC3339Nano, since); err == nil {
+	// In a query "+" stands for a space, and many a client forgets that its time zone has one.
+	if at, err := time.Parse(time.RFC3339Nano, strings.Replace(since, " ", "+", 1)); err == nil {
 		return Start{kind: startTime, at: broker.TimeID(at)}, nil
 	}
 	if back, err := time.ParseDuration(since); err == nil && back >= 0 {
 		return Start{kind: startTime, at: broker.TimeID(now.Add(-back))}, nil
 	}
-	return Start{}, fmt.Errorf(`since=%q is none of now, all, an RFC 3339 time, a duration such as 10m, or an event id`, since)
+	return Start{}, fmt.Errorf(`since=%q is none of now, all, last:10, an RFC 3339 time, a duration such as 10m, or an event id`, since)
+}
+
+// isCursor tells whether text is a position, on this gateway or one with other partitions.
+func isCursor(text string) bool {
+	if _, err := broker.ParseID(text); err == nil {
+		return true
+	}
+	encoded, ok := strings.CutPrefix(text, "c")
+	if !ok {
+		return false
+	}
+	packed, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return false
+	}
+	count, _ := binary.Uvarint(packed)
+	_, err = unpackCursor(packed, int(min(count, maxPartitions)))
+	return err == nil
 }

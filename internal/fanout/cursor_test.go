@@ -57,6 +57,46 @@ func FuzzParseCursor(f *testing.F) {
 	})
 }
 
+func TestParseStart(t *testing.T) {
+	now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	hour := Start{kind: startTime, at: broker.TimeID(now.Add(-time.Hour))}
+	for _, test := range []struct {
+		lastEventID, since string
+		want               Start
+	}{
+		{"", "", Start{}},
+		{"", "now", Start{}},
+		{"", "all", Start{kind: startAll}},
+		{"", "0", Start{kind: startAll}},
+		{"", "-1", Start{kind: startAll}},
+		{"-1", "", Start{kind: startAll}},
+		{"0", "now", Start{kind: startAll}},
+		{"now", "", Start{kind: startCursor, cursor: "now"}}, // no position of ours: a gap
+		{"all", "", Start{kind: startCursor, cursor: "all"}},
+		{"5-1", "all", Start{kind: startCursor, cursor: "5-1"}},
+		{"", "5-1", Start{kind: startCursor, cursor: "5-1"}},
+		{"", "last:1", Start{kind: startLast, count: 1}},
+		{"", "last:4294967295", Start{kind: startLast, count: 4294967295}},
+		{"", "1h", hour},
+		{"", "2026-11-23T08:00:00Z", hour},
+		{"", "2026-11-23T10:00:00+02:00", hour},
+		{"", "2026-11-23T10:00:00 02:00", hour}, // a plus that was not encoded
+		{"", "2026-11-23T10:00:00.000 02:00", hour},
+	} {
+		if got, err := ParseStart(test.lastEventID, test.since, now); err != nil || got != test.want {
+			t.Errorf("ParseStart(%q, %q) = %+v, %v, want %+v", test.lastEventID, test.since, got, err, test.want)
+		}
+	}
+	for _, since := range []string{
+		"last", "last:", "last:0", "last:-1", "last:+1", "last:1.5", "last:4294967296", "Last:1", "1", "-2", "00", "-10m", "1 h", "All",
+		"yesterday", "2026-11-23", "2026-11-23 08:00:00Z", "2026-11-23T10:00:00  02:00",
+	} {
+		if got, err := ParseStart("", since, now); err == nil {
+			t.Errorf("since %q is taken for %+v", since, got)
+		}
+	}
+}
+
 // Any last event ID is taken; of what comes as since, nothing is taken for a position that cannot be one.
 func FuzzParseStart(f *testing.F) {
 	for _, seed := range cursorSeeds() {
@@ -67,7 +107,8 @@ func FuzzParseStart(f *testing.F) {
 	f.Fuzz(func(t *testing.T, lastEventID, since string) {
 		start, err := ParseStart(lastEventID, since, now)
 		if lastEventID != "" {
-			if err != nil || !start.Resumes() {
+			beginning := lastEventID == "0" || lastEventID == "-1"
+			if err != nil || start.Resumes() == beginning {
 				t.Errorf("last event id %q: %+v, %v", lastEventID, start, err)
 			}
 			return

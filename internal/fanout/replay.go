@@ -35,6 +35,7 @@ func (s *Subscription) Deliver(ctx context.Context, sink Sink) error {
 			return err
 		}
 	}
+	s.tellStart()
 	return nil
 }
 
@@ -56,6 +57,18 @@ func (s *Subscription) stopDelivery() {
 	defer s.mu.Unlock()
 	if s.delivery != nil && s.delivery.stop != nil {
 		s.delivery.stop()
+	}
+}
+
+// tellStart tells a client its position that has got no event to know it by, and whose ready event had none to go on from: to
+// begin anew as it did at first would not bring what comes from now on.
+func (s *Subscription) tellStart() {
+	for _, pt := range s.parts {
+		pt.p.mu.Lock()
+		if pt.spoke == 0 {
+			pt.sayPosition()
+		}
+		pt.p.mu.Unlock()
 	}
 }
 
@@ -224,6 +237,11 @@ func (pt *part) readDeep(ctx context.Context) error {
 		m.readers = append(m.readers, newReader(pt.topics[i].topic.name, pt.pos, pt.untold(born)))
 	}
 	p.mu.Unlock()
+	if pt.sub.start.kind == startLast && pt.pos.IsBeginning() {
+		if err := pt.skipToNewest(ctx, m); err != nil {
+			return err
+		}
+	}
 	if pt.pos.Less(born) && pt.untold(born).IsZero() {
 		// The stream crosses the birth: what is left from before it, then a gap in every topic.
 		m.end, m.crossing = born.Prior(), true
@@ -288,6 +306,24 @@ func (pt *part) nextPage(ctx context.Context, m *merge) ([]item, broker.ID, erro
 	}
 	defer end()
 	return m.next(ctx)
+}
+
+// skipToNewest leaves out of a merge all but the newest events that the stream has asked for.
+func (pt *part) skipToNewest(ctx context.Context, m *merge) error {
+	for todo := m.newest(int(pt.sub.start.count)); len(todo) > 0; {
+		end, err := pt.turn(ctx, m.bytes, min(len(todo), mergeBatch))
+		if err != nil {
+			return err
+		}
+		todo, err = m.count(ctx, todo)
+		end()
+		if err != nil {
+			if err := pause(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // turn waits for the client's turn to read bytes, and an event of each of some topics beyond them.

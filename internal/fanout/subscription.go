@@ -44,7 +44,7 @@ type part struct {
 	p      *partition
 	topics []membership
 	pos    broker.ID     // everything up to it has been pushed
-	spoke  uint64        // ms of the last id that reached the client in an event
+	spoke  uint64        // ms of the last id that reached the client in an event; 0: it has none to go on from
 	joined chan struct{} // closed when waiting gets to 0; nil: nobody waits
 	// waiting counts the topics that are not ready.
 	waiting int32
@@ -176,7 +176,9 @@ func (s *Subscription) locate(ctx context.Context) error {
 		default:
 			pt.pos = beginning()
 		}
-		pt.spoke = pt.pos.MS
+		if pt.spoke = pt.pos.MS; s.start.kind == startTime && pt.pos.Less(pt.p.birth()) {
+			pt.spoke = 0 // see StartID
+		}
 	}
 	if err == nil && len(s.hub.partitions) > 1 {
 		s.rest = c
@@ -238,6 +240,9 @@ func (pt *part) resume(ctx context.Context, id broker.ID) error {
 // StartID is the id of the stream's ready event: where a client goes on that drops before its first event. It is empty
 // where the client must come back as it came.
 func (s *Subscription) StartID() string {
+	if s.start.kind == startLast {
+		return "" // a client that has not seen the latest events is to ask for them again
+	}
 	for _, pt := range s.parts {
 		if pt.lost {
 			return ""

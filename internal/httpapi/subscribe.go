@@ -54,7 +54,7 @@ func (a *API) subscribe(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	query, err := queryOf(r)
+	query, err := queryOf(r, subscribeParameters())
 	if err != nil {
 		return err
 	}
@@ -131,23 +131,23 @@ func (a *API) notJoined(w http.ResponseWriter, r *http.Request, err error) error
 
 // joinRequest reads and checks what the stream is to get, and whether the subscriber may have it.
 func (a *API) joinRequest(r *http.Request, query url.Values, who auth.Identity) (fanout.JoinRequest, error) {
-	req := fanout.JoinRequest{User: query.Get("user"), Owner: who.Subject, Raw: query.Get("raw") == "1", Client: a.client(r, who)}
+	req := fanout.JoinRequest{User: query.Get("user"), Owner: who.Subject, Client: a.client(r, who)}
 	var err error
+	if req.Raw, err = flag(query, "raw"); err != nil {
+		return req, err
+	}
 	if req.Topics, err = a.topicsOf(query); err != nil {
 		return req, err
 	}
 	if len(req.Topics) == 0 && req.User == "" {
 		return req, invalid("topics: missing, and no user either; for example /subscribe?topics=chatgpt|robot")
 	}
-	lastEventID := r.Header.Get("Last-Event-ID")
-	if lastEventID == "" {
-		lastEventID = query.Get("last_event_id")
+	position := lastEventIDOf(r)
+	if len(position) > maxCursorBytes {
+		position = "-" // as unreadable as it was
 	}
-	if len(lastEventID) > maxCursorBytes {
-		lastEventID = "-" // as unreadable as it was
-	}
-	if req.Start, err = fanout.ParseStart(lastEventID, query.Get("since"), time.Now()); err != nil {
-		return req, invalid("since: %s is none of now, all, an RFC 3339 time, a duration such as 10m, or an event id",
+	if req.Start, err = fanout.ParseStart(position, query.Get("since"), time.Now()); err != nil {
+		return req, invalid("since: %s is none of now, all, last:10, an RFC 3339 time, a duration such as 10m, or an event id",
 			shorten(query.Get("since")))
 	}
 	if req.User != "" {
@@ -200,15 +200,6 @@ func (a *API) topicsOf(query url.Values) ([]string, error) {
 		}
 	}
 	return topics, nil
-}
-
-// queryOf reads the query; unlike URL.Query it does not pass over what is malformed.
-func queryOf(r *http.Request) (url.Values, error) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, invalid("query: malformed")
-	}
-	return query, nil
 }
 
 // ready is the first block of a stream: it fires the browser's open event, makes proxies pass the head on, and gives a

@@ -96,13 +96,26 @@ func TestSubscribe_ResumesFromHeaderQueryAndSince(t *testing.T) {
 		header string
 		want   []string
 	}{
-		"header":                {"topics=robot", first, []string{second, third}},
-		"header before query":   {"topics=robot&last_event_id=" + first, second, []string{third}},
-		"query before since":    {"topics=robot&since=all&last_event_id=" + second, "", []string{third}},
-		"empty query is absent": {"topics=robot&since=" + second + "&last_event_id=", "", []string{third}},
-		"all":                   {"topics=robot&since=all", "", []string{first, second, third}},
-		"duration":              {"topics=robot&since=10m", "", []string{first, second, third}},
-		"time":                  {"topics=robot&since=2020-01-01T00:00:00Z", "", []string{first, second, third}},
+		"header":                 {"topics=robot", first, []string{second, third}},
+		"header before query":    {"topics=robot&last_event_id=" + first, second, []string{third}},
+		"query before since":     {"topics=robot&since=all&last_event_id=" + second, "", []string{third}},
+		"empty query is absent":  {"topics=robot&since=" + second + "&last_event_id=", "", []string{third}},
+		"polyfill":               {"topics=robot&lastEventId=" + first, "", []string{second, third}},
+		"Mercure":                {"topics=robot&lastEventID=" + first, "", []string{second, third}},
+		"as the header":          {"topics=robot&Last-Event-ID=" + first, "", []string{second, third}},
+		"as the header, small":   {"topics=robot&last-event-id=" + first, "", []string{second, third}},
+		"header before polyfill": {"topics=robot&lastEventId=" + first, second, []string{third}},
+		// A page that was reloaded gave the address its position; the polyfill then appends its own.
+		"the last one counts":        {"topics=robot&last_event_id=" + first + "&lastEventId=" + second, "", []string{third}},
+		"an empty one is absent":     {"topics=robot&last_event_id=" + second + "&lastEventId=", "", []string{third}},
+		"from the beginning":         {"topics=robot&last_event_id=-1", "", []string{first, second, third}},
+		"from the beginning, header": {"topics=robot", "-1", []string{first, second, third}},
+		"0":                          {"topics=robot&since=0", "", []string{first, second, third}},
+		"latest 2":                   {"topics=robot&since=last:2", "", []string{second, third}},
+		"time, plus as a space":      {"topics=robot&since=2020-01-01T00:00:00+01:00", "", []string{first, second, third}},
+		"all":                        {"topics=robot&since=all", "", []string{first, second, third}},
+		"duration":                   {"topics=robot&since=10m", "", []string{first, second, third}},
+		"time":                       {"topics=robot&since=2020-01-01T00:00:00Z", "", []string{first, second, third}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var headers []string

@@ -154,21 +154,23 @@ type historyEvent struct {
 
 // history answers with a page of a topic's events, oldest first.
 func (a *API) history(w http.ResponseWriter, r *http.Request, who auth.Identity, topic string) error {
-	query, err := queryOf(r)
+	query, err := queryOf(r, historyParameters())
 	if err != nil {
 		return err
 	}
 	req := fanout.PageRequest{Topic: topic, Limit: pageSize, Client: a.client(r, who)}
-	if text := query.Get("after"); text != "" {
+	if text := query.Get("after"); text != "" && text != "0" && text != "-1" { // these are the beginning
 		// Nothing can come after the end of all time, and Redis refuses to look there.
 		if req.After, err = broker.ParseID(text); err != nil || req.After.MS == math.MaxUint64 {
 			return invalid("after: %s is no event id", shorten(text))
 		}
 	}
-	if text := query.Get("limit"); text != "" {
-		if req.Limit, err = strconv.Atoi(text); err != nil || req.Limit < 1 || req.Limit > maxPageSize {
+	if query.Has("limit") {
+		n, err := strconv.ParseUint(query.Get("limit"), 10, 32)
+		if err != nil || n < 1 || n > maxPageSize {
 			return invalid("limit: must be a whole number from 1 to %d", maxPageSize)
 		}
+		req.Limit = int(n)
 	}
 	page, err := a.hub.History(r.Context(), req)
 	if err != nil {
