@@ -34,11 +34,13 @@ type Broker interface {
 	// Open opens a Pub/Sub connection of one partition, already subscribed to this replica's marks and to the
 	// partition's births and control messages.
 	Open(ctx context.Context, part int) (Feed, error)
-	// Publish executes ops in order and answers one Result each. Nothing is retried.
+	// Publish executes ops in order and answers one Result each. Nothing is retried. If the clock is behind an op's
+	// floor the partition is born again first, as by Mark.
 	Publish(ctx context.Context, part int, ops []Op) []Result
 	// Mark sends a Mark to this replica's own feed. The mark's Head is the last id given out: every event up to
 	// it has been sent to the feed before the mark. If the clock is behind floor, or lost, or if the caller proves with
-	// rebirth (its last known Born) that events were lost, the partition is born again first (see Mark.Born).
+	// rebirth (its last known Born) that events were lost, the partition is born again first (see Mark.Born). The clock
+	// of a partition in which nothing has been published for Retention.QuietLag is moved on.
 	Mark(ctx context.Context, part int, seq uint64, floor, rebirth ID) error
 	// Read reads the ends of topics' histories. The last id of each topic is read before its entries.
 	Read(ctx context.Context, part int, reads []Read) ([]Tail, error)

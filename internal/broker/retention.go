@@ -10,8 +10,14 @@ import (
 type Retention struct {
 	Size   int           // events kept, at least; 0: none
 	Events time.Duration // how long they are kept [1h]
-	// LastID is K: how long a topic's last id is kept. It outlives the events, so that a topic whose history has expired
-	// is told apart from one that was never published to [the longer of a day and twice Events].
+	// LastID is K: how old a position may be of which the broker can tell whether something is missing after it, though the
+	// topic's events have expired [the longer of a day and twice Events].
+	//
+	// By the topic's last id, that is. "Old" is measured by the partition's clock, the last id given out, which stands still
+	// while nothing is published. So a mark moves the clock on as soon as it is QuietLag behind the time, and a last id
+	// is kept for longer than K (LastIDKept): when it is forgotten, the clock proves that every position below it is
+	// older than K. With K = 24 h: an event of 00:00 is known until 06:00 of the next day; the clock is then at 03:00
+	// or later, and a stream that was there at 23:59, before the event, is told a gap.
 	LastID time.Duration
 	Key    time.Duration // how long a key of idempotency is known [5m]
 }
@@ -23,6 +29,12 @@ func (r Retention) WithDefaults() Retention {
 	r.Key = cmp.Or(r.Key, 5*time.Minute)
 	return r
 }
+
+// LastIDKept is how long a topic's last id is kept.
+func (r Retention) LastIDKept() time.Duration { return r.LastID + r.LastID/4 }
+
+// QuietLag is how far the clock of a partition in which nothing is published may be behind the time.
+func (r Retention) QuietLag() time.Duration { return r.LastID / 8 }
 
 // Close is how long a close holds: a little longer than the history that it ends.
 func (r Retention) Close() time.Duration { return r.Events + time.Minute }

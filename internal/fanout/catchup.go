@@ -71,9 +71,10 @@ func (p *partition) readThrough(ctx context.Context, topics []*topic, end broker
 		return nil
 	}
 	m := merge{
-		broker: p.broker, part: p.index, readers: readers, end: end, crossing: crossing, expired: p.expired,
+		broker: p.broker, part: p.index, readers: readers, end: end, crossing: crossing,
 		limit: p.opts.bounds.catchPage, bytes: p.opts.bounds.catchBytes,
 	}
+	m.expired = func() broker.ID { return broker.Later(p.expired(), end.Minus(p.keep.LastID)) } // the watermark may be older than K
 	var gapped []*topic
 	for bound := (broker.ID{}); bound != end; {
 		var items []item
@@ -93,9 +94,22 @@ func (p *partition) readThrough(ctx context.Context, topics []*topic, end broker
 		p.mu.Unlock()
 	}
 	if !crossing {
+		p.passForgotten(readers, end)
 		p.moveAll(gapped, end)
 	}
 	return nil
+}
+
+// passForgotten moves the chains of topics whose last id the broker has forgotten: nothing has come since, up to end. The
+// next event's predecessor is then not above the chain, and no second gap is told.
+func (p *partition) passForgotten(readers []*reader, end broker.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range readers {
+		if r.forgotten && r.t.chain.Less(end) {
+			r.t.chain, r.t.exact = end, false
+		}
+	}
 }
 
 // moveAll moves the live subscriptions of topics to where they are after a catch-up. A gap may have left them before the
@@ -138,7 +152,7 @@ func (p *partition) behind(ctx context.Context, topics []*topic, end broker.ID, 
 			switch last := tails[i].Last; {
 			case t.chain.Less(last) || (last.IsZero() && t.chain.Less(end)):
 				r := newReader(t.name, t.chain, broker.ID{})
-				r.t, r.closed = t, tails[i].Closed
+				r.t, r.closed, r.forgotten = t, tails[i].Closed, last.IsZero()
 				readers = append(readers, r)
 			case t.exact && last.Less(t.chain) && !last.IsZero() && !crossing:
 				p.log.Warn("Redis has lost an event", "topic", t.name, "event_id", t.chain.String())

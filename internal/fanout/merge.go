@@ -11,10 +11,11 @@ import (
 // A reader reads one topic's history, a page at a time, and finds the gaps in it.
 type reader struct {
 	topic string
-	// t and closed: of a replica's catch-up, the topic and the id of its close event.
-	t      *topic
-	closed broker.ID
-	has    broker.ID // every event of the topic up to it has been read, or is told missing
+	// Of a replica's catch-up: the topic, the id of its close event, and whether the broker has forgotten its last id.
+	t         *topic
+	closed    broker.ID
+	forgotten bool
+	has       broker.ID // every event of the topic up to it has been read, or is told missing
 	// known: no gap is told up to it (the stream did not ask for what was before).
 	known broker.ID
 	items []item // read, not yet handed out

@@ -93,7 +93,7 @@ func (s *modelStore) topic(name string) modelTopic {
 	if !now.Before(t.touched.Add(s.w.keep.Close())) {
 		t.closed = broker.ID{}
 	}
-	if !now.Before(t.touched.Add(s.w.keep.LastID * 5 / 4)) {
+	if !now.Before(t.touched.Add(s.w.keep.LastIDKept())) {
 		t.last = broker.ID{}
 	}
 	return t
@@ -120,6 +120,9 @@ func (s *modelStore) broadcast(m broker.Message) {
 // publish is luaPublish.
 func (s *modelStore) publish(op *broker.Op) broker.Result {
 	t, now := s.topic(op.Topic), time.Now()
+	if s.data.clock.Less(op.Floor) {
+		s.birth(op.Floor)
+	}
 	if !t.closed.IsZero() {
 		if op.Close {
 			return broker.Result{ID: t.closed}
@@ -135,7 +138,7 @@ func (s *modelStore) publish(op *broker.Op) broker.Result {
 		s.before = s.before[1:]
 	}
 	floor := broker.Later(op.Floor, t.last)
-	if (t.last.IsZero() && s.data.born.IsZero()) || s.data.clock.Less(op.Floor) {
+	if t.last.IsZero() && s.data.born.IsZero() {
 		s.birth(floor)
 	}
 	id := s.nextID(floor)
@@ -172,7 +175,7 @@ func (s *modelStore) mark(replica string, seq uint64, floor, rebirth broker.ID) 
 	if d.clock.IsZero() || d.born.IsZero() || d.clock.Less(floor) || (!rebirth.IsZero() && !rebirth.Less(d.born)) {
 		s.birth(floor)
 	}
-	if now := (broker.ID{MS: uint64(time.Now().Add(s.skew).UnixMilli())}); d.clock.Less(now.Minus(s.w.keep.LastID / 8)) {
+	if now := (broker.ID{MS: uint64(time.Now().Add(s.skew).UnixMilli())}); d.clock.Less(now.Minus(s.w.keep.QuietLag())) {
 		s.nextID(floor) // a quiet partition's clock goes on, so that nobody's position grows older than last ids are kept
 	}
 	for _, f := range s.feeds {

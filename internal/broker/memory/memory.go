@@ -124,6 +124,9 @@ func (m *Broker) publish(op *broker.Op, now time.Time) broker.Result {
 	if m.closed {
 		return broker.Result{Err: fmt.Errorf("%w: %w", broker.ErrUnavailable, broker.ErrNotSent)}
 	}
+	if m.last.Less(op.Floor) {
+		m.birth(op.Floor, now)
+	}
 	t := m.topics[op.Topic]
 	if t != nil && m.opts.Retention.Closed(t.closed, now) {
 		if op.Close {
@@ -218,7 +221,7 @@ func (m *Broker) expire(now time.Time) {
 	}
 	for front := m.stale.Front(); front != nil; front = m.stale.Front() {
 		t := front.Value.(*topic)
-		if now.Before(t.touched.Add(m.opts.Retention.LastID)) {
+		if now.Before(t.touched.Add(m.opts.Retention.LastIDKept())) {
 			break
 		}
 		m.stale.Remove(front)
@@ -235,12 +238,21 @@ func (m *Broker) expire(now time.Time) {
 func (m *Broker) Mark(_ context.Context, _ int, seq uint64, floor, rebirth broker.ID) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.last.Less(floor) || (!rebirth.IsZero() && rebirth == m.born) {
-		m.born = m.nextID(floor, time.Now())
-		m.broadcast(broker.Message{Kind: broker.MessageBirth, Mark: broker.Mark{Born: m.born}})
+	now := time.Now()
+	switch {
+	case m.last.Less(floor) || (!rebirth.IsZero() && !rebirth.Less(m.born)):
+		m.birth(floor, now)
+	case m.last.Less(broker.TimeID(now.Add(-m.opts.Retention.QuietLag()))):
+		m.nextID(floor, now)
 	}
 	m.broadcast(broker.Message{Kind: broker.MessageMark, Mark: broker.Mark{Seq: seq, Head: m.last, Born: m.born}})
 	return nil
+}
+
+// birth notes that events were lost before now: whoever calls knows an id that this broker does not.
+func (m *Broker) birth(floor broker.ID, now time.Time) {
+	m.born = m.nextID(floor, now)
+	m.broadcast(broker.Message{Kind: broker.MessageBirth, Mark: broker.Mark{Born: m.born}})
 }
 
 func (m *Broker) broadcast(message broker.Message) {

@@ -7,14 +7,19 @@ local function parts(id)
   local ms, seq = string.match(id, '^(%d+)-(%d+)$')
   return tonumber(ms), tonumber(seq)
 end
+-- less compares ids. Those of 13 digits of ms, as all are until the year 2286, are compared as text first:
+-- '1763870000123-' is the first 14 bytes of one, and 45 is the '-'.
 local function less(a, b)
+  if byte(a, 14) == 45 and byte(b, 14) == 45 then
+    local ams, bms = sub(a, 1, 13), sub(b, 1, 13)
+    if ams ~= bms then return ams < bms end
+  end
   local ams, aseq = parts(a)
   local bms, bseq = parts(b)
   return ams < bms or (ams == bms and aseq < bseq)
 end
 
--- nextid gives out an id above floor, and above last if there is one. An id of 13 digits of ms, as all are until the
--- year 2286, is compared as text first: '1763870000123-' is its first 14 bytes, and 45 is the '-'.
+-- nextid gives out an id above floor, and above last if there is one.
 local function nextid(clock, floor, last)
   local id = call('XADD', clock, '*', 'i', '')
   if sub(id, -1) == '0' then call('XTRIM', clock, 'MAXLEN', '~', 1) end
@@ -26,4 +31,13 @@ local function nextid(clock, floor, last)
   if less(floor, id) then return id end
   local ms, seq = parts(floor)
   return call('XADD', clock, 'MAXLEN', '~', 1, string.format('%.0f-%.0f', ms, seq + 1), 'i', '')
+end
+
+-- birth notes that events were lost before the id that it gives out, above floor, and tells every replica (see
+-- Mark.Born).
+local function birth(clock, born, floor)
+  local id = nextid(clock, floor)
+  call('SET', born, id)
+  call(PUBLISH, sub(born, 1, -5) .. 'control', 'b' .. id)
+  return id
 end

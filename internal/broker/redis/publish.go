@@ -179,8 +179,13 @@ func (p *publisher) exec(ctx context.Context, ops []*opCall) {
 	sp := &p.redis.spaces[p.part]
 	pipe := p.redis.client.Pipeline()
 	answers := make([]*goredis.Cmd, len(ops))
+	var highest broker.ID
+	for _, o := range ops {
+		highest = broker.Later(highest, o.op.Floor)
+	}
+	floor := highest.String()
 	for i, o := range ops {
-		answers[i] = addOnce(ctx, pipe, p.redis.scripts.publishArgs(sp, o.op)...)
+		answers[i] = addOnce(ctx, pipe, p.redis.scripts.publishArgs(sp, o.op, floor, i == 0)...)
 	}
 	_, _ = pipe.Exec(ctx) // every answer has its own error
 	for i, o := range ops {

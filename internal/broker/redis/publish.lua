@@ -1,19 +1,29 @@
 -- Publishes one event, or closes a topic.
 --
 --   KEYS: clock, born, last, stream (also the channel's name), key of idempotency (may be absent)
---   ARGV: floor, block, "c" to close (else absent)
---   last: the topic's last id, after a "c" (byte 99) if that is its close
+--   ARGV: floor, block, flags (absent if there are none): "c" (byte 99) to close, "f" (102) for the first of a pipeline
+--   last: the topic's last id, after a "c" if that is its close
 --   returns the id, or "closed"
 --
--- The order is that of the rules: closed? known key? then the id, the event, the last id, the key; the frame last. The
--- first write is refused when Redis is full, and nothing is done. Expiries are renewed when the first DIGITS digits of
--- the id have changed, a fraction of their time.
+-- The order is that of the rules: a birth? closed? known key? then the id, the event, the last id, the key; the
+-- frame last. The first write is refused when Redis is full, and nothing is done. Expiries are renewed when the
+-- first DIGITS digits of the id have changed, a fraction of their time.
+--
+-- A clock behind the floor proves that Redis has lost events; the new id would hide it from all who look later. A
+-- look at the clock takes a third of the script's time, so only the first publish of a pipeline takes it, with the
+-- floor of all: after it the clock is above every floor, whatever becomes of the publish itself.
+local floor, flags = ARGV[1], ARGV[3]
+local closes, born = flags and byte(flags) == 99, nil
+if flags and byte(flags, -1) == 102 then
+  local top = call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+  if not top or less(top[1], floor) then born = birth(KEYS[1], KEYS[2], floor) end
+end
 local last = call('GET', KEYS[3])
 if last and byte(last) == 99 then
   last = sub(last, 2)
   local now = call('TIME')
   if now[1] * 1000 < parts(last) + KEEP_CLOSE then
-    if ARGV[3] then return last end
+    if closes then return last end
     return 'closed'
   end
 end
@@ -21,30 +31,23 @@ if KEYS[5] then
   local known = call('GET', KEYS[5])
   if known then return known end
 end
-local floor, born = ARGV[1], nil
 if not last then
-  born = call('GET', KEYS[2])
-  if not born then
-    born = nextid(KEYS[1], floor)
-    call('SET', KEYS[2], born)
-    call(PUBLISH, sub(KEYS[2], 1, -5) .. 'control', 'b' .. born)
-    floor = born
-  end
+  born = born or call('GET', KEYS[2]) or birth(KEYS[1], KEYS[2], floor)
 end
 local id = nextid(KEYS[1], floor, last)
 local prev = last
 if not prev then
-  prev = string.format('%.0f-0', math.max(parts(id) - KEEP_LAST, 0))
+  prev = string.format('%.0f-0', math.max(parts(id) - RETENTION, 0))
   if less(prev, born) then prev = born end
 end
 if SIZE > 0 then
-  if ARGV[3] then
+  if closes then
     call('XADD', KEYS[4], 'MAXLEN', '~', SIZE, id, 'p', prev, 'f', ARGV[2], 'c', '1')
   else
     call('XADD', KEYS[4], 'MAXLEN', '~', SIZE, id, 'p', prev, 'f', ARGV[2])
   end
 end
-local kind = ARGV[3] or ''
+local kind = closes and 'c' or ''
 if not last or sub(id, 1, DIGITS) ~= sub(last, 1, DIGITS) then
   call('PEXPIRE', KEYS[4], TTL)
   call('SET', KEYS[3], kind .. id, 'PX', KEEP_LAST)
@@ -52,5 +55,5 @@ else
   call('SET', KEYS[3], kind .. id, 'KEEPTTL')
 end
 if KEYS[5] then call('SET', KEYS[5], id, 'PX', KEEP_KEY) end
-call(PUBLISH, KEYS[4], (ARGV[3] or 'e') .. id .. ' ' .. prev .. ' ' .. ARGV[2])
+call(PUBLISH, KEYS[4], (closes and 'c' or 'e') .. id .. ' ' .. prev .. ' ' .. ARGV[2])
 return id

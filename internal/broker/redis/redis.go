@@ -164,7 +164,7 @@ func (r *Broker) Mark(ctx context.Context, part int, seq uint64, floor, rebirth 
 	if !rebirth.IsZero() {
 		known = rebirth.String()
 	}
-	args := []any{"2", sp.clock, sp.born, floor.String(), known, sp.control, sp.marks(r.opts.Replica), strconv.FormatUint(seq, 10)}
+	args := []any{"2", sp.clock, sp.born, floor.String(), known, sp.marks(r.opts.Replica), strconv.FormatUint(seq, 10)}
 	if err := r.runScript(ctx, part, r.scripts.mark, args); err != nil {
 		return fmt.Errorf("mark partition %d: %w", part, err)
 	}

@@ -52,14 +52,16 @@ func prelude(opts Options, cluster bool) string {
 	fmt.Fprintf(&lua, "local SIZE = %d -- events kept per topic\n", keep.Size)
 	fmt.Fprintf(&lua, "local DIGITS = %d -- of an id's ms, whose change renews expiries\n", digits)
 	fmt.Fprintf(&lua, "local TTL = %d -- of a topic's events\n", (keep.Events + lag).Milliseconds())
-	fmt.Fprintf(&lua, "local KEEP_LAST = %d -- a topic's last id\n", (keep.LastID + lag).Milliseconds())
+	fmt.Fprintf(&lua, "local KEEP_LAST = %d -- a topic's last id\n", (keep.LastIDKept() + lag).Milliseconds())
+	fmt.Fprintf(&lua, "local RETENTION = %d -- how old a position may be\n", keep.LastID.Milliseconds())
+	fmt.Fprintf(&lua, "local QUIET_LAG = %d -- how far the clock may be behind the time\n", keep.QuietLag().Milliseconds())
 	fmt.Fprintf(&lua, "local KEEP_CLOSE = %d -- how long a close holds\n", keep.Close().Milliseconds())
 	fmt.Fprintf(&lua, "local KEEP_KEY = %d -- a key of idempotency\n", keep.Key.Milliseconds())
 	return lua.String()
 }
 
-// publishArgs is the command that publishes op.
-func (s *scripts) publishArgs(sp *space, op *broker.Op) []any {
+// publishArgs is the command that publishes op, above floor. first: it is the first of its pipeline.
+func (s *scripts) publishArgs(sp *space, op *broker.Op, floor string, first bool) []any {
 	keys := "4"
 	if op.Key != "" {
 		keys = "5"
@@ -69,9 +71,14 @@ func (s *scripts) publishArgs(sp *space, op *broker.Op) []any {
 	if op.Key != "" {
 		args = append(args, sp.key(op.Key))
 	}
-	args = append(args, op.Floor.String(), op.Block)
-	if op.Close {
+	args = append(args, floor, op.Block)
+	switch {
+	case op.Close && first:
+		args = append(args, "cf")
+	case op.Close:
 		args = append(args, "c")
+	case first:
+		args = append(args, "f")
 	}
 	return args
 }
