@@ -46,6 +46,8 @@ type Broker interface {
 	Read(ctx context.Context, part int, reads []Read) ([]Tail, error)
 	// Send sends a control message to one replica, or to all for an empty name. It returns how many get it.
 	Send(ctx context.Context, to string, payload []byte) (int, error)
+	// Now is the time by the broker's clock, which is the same for all replicas.
+	Now(ctx context.Context) (time.Time, error)
 	// RememberCut keeps that owner was cut off at a time, for keep: as long as a token of the owner may live. What is
 	// older than keep may be dropped.
 	RememberCut(ctx context.Context, owner string, at time.Time, keep time.Duration) error

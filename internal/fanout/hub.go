@@ -80,6 +80,8 @@ type Hub struct {
 	questions  questions
 	reads      *turns      // reads of histories under way
 	pages      *turns      // pages of histories that are held until they have been answered
+	owners     owners      // who is to be found when they are cut off
+	owed       owedCuts    // cuts that the broker has not taken
 	cutsKnown  atomic.Bool // the cuts that the broker remembers have been loaded
 	stop       context.CancelFunc
 	running    sync.WaitGroup
@@ -89,6 +91,7 @@ type Hub struct {
 func NewHub(store broker.Broker, opts Options) *Hub {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &Hub{broker: store, opts: opts.withDefaults(), comment: sse.NewPing(""), stop: stop}
+	h.owners, h.owed = newOwners(), newOwedCuts()
 	b := &h.opts.bounds
 	h.reads, h.pages = newTurns(b.reads, b.readBytes, 0), newTurns(b.pages, b.pageBytes, b.pagesOfOne)
 	outage := newOutage(h.opts.Log)
@@ -98,6 +101,8 @@ func NewHub(store broker.Broker, opts Options) *Hub {
 		h.running.Go(func() { p.run(ctx) })
 	}
 	h.running.Go(func() { h.watchCuts(ctx) })
+	h.running.Go(func() { h.settleCuts(ctx) })
+	h.running.Go(func() { h.endCut(ctx) })
 	return h
 }
 

@@ -168,6 +168,8 @@ func (r *modelReplica) Read(ctx context.Context, part int, reads []broker.Read) 
 }
 
 // The model cuts nobody off.
+func (r *modelReplica) Now(context.Context) (time.Time, error) { return time.Time{}, errModel }
+
 func (r *modelReplica) RememberCut(context.Context, string, time.Time, time.Duration) error {
 	return errModel
 }

@@ -28,6 +28,8 @@ type Subscription struct {
 	// unfinished counts the parts with public topics that are not finished.
 	unfinished atomic.Int32
 
+	sibling sibling // guarded by owners.mu
+
 	// unsaid: a position has moved on without the client being told. Guarded as pos is.
 	unsaid bool
 
@@ -85,6 +87,7 @@ func (h *Hub) Join(ctx context.Context, req JoinRequest) (*Subscription, error) 
 // subscribe adds a new subscription to its topics.
 func (h *Hub) subscribe(req JoinRequest) *Subscription {
 	s := &Subscription{hub: h, owner: strings.Clone(req.Owner), raw: req.Raw, start: req.Start, delivery: &delivery{client: req.Client}}
+	h.owners.add(s)
 	byPartition := make(map[*partition][]string, 1)
 	for _, name := range req.Topics {
 		p := h.partition(name)
@@ -295,6 +298,7 @@ func (pt *part) openTopicsLocked(now time.Time) (open, all int) {
 
 // Leave takes the subscription out of the hub; nothing is pushed any more. It may be called more than once.
 func (s *Subscription) Leave() {
+	s.hub.owners.remove(s)
 	s.stopDelivery()
 	for _, pt := range s.parts {
 		pt.p.leave(pt)

@@ -97,6 +97,12 @@ func problemOf(err error) *problem {
 		return newProblem(http.StatusUnauthorized, "unauthenticated", "Not authenticated", "token: %s", auth.Detail(err))
 	case errors.Is(err, auth.ErrKeysUnavailable):
 		return unavailable("keys-unavailable", "Keys unavailable", "the keys that tokens are checked with are unavailable")
+	case errors.Is(err, fanout.ErrCutUntold):
+		return unavailable("cut-untold", "Not cut off everywhere", "the user is cut off on this replica; the event store is "+
+			"unavailable, so other replicas do not know yet; the gateway goes on trying, and trying again is safe")
+	case errors.Is(err, fanout.ErrCutForgettable):
+		return unavailable("cut-not-remembered", "Cut off, but not remembered", "the user is cut off on every replica that is "+
+			"connected; the event store did not take note of it for replicas that start later; the gateway goes on trying, and trying again is safe")
 	case errors.Is(err, broker.ErrTopicClosed):
 		return newProblem(http.StatusConflict, "topic-closed", "Topic closed",
 			"the topic has been closed and takes no more events")

@@ -327,6 +327,9 @@ func (m *Broker) Send(_ context.Context, _ string, payload []byte) (int, error) 
 	return len(m.feeds), nil
 }
 
+// Now is the process's own time.
+func (m *Broker) Now(context.Context) (time.Time, error) { return time.Now(), nil }
+
 // RememberCut keeps who was cut off, until the process ends or keep is over.
 func (m *Broker) RememberCut(_ context.Context, owner string, at time.Time, keep time.Duration) error {
 	m.mu.Lock()

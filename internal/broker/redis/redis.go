@@ -188,6 +188,25 @@ func (r *Broker) Send(ctx context.Context, to string, payload []byte) (int, erro
 	return receivers, nil
 }
 
+// Now asks Redis for its time.
+func (r *Broker) Now(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	client := goredis.Cmdable(r.client)
+	if r.cluster != nil {
+		node, err := r.cluster.MasterForKey(ctx, r.spaces[0].cuts())
+		if err != nil {
+			return time.Time{}, fmt.Errorf("find the node that keeps the cuts: %w: %w", broker.ErrUnavailable, err)
+		}
+		client = node
+	}
+	now, err := client.Time(ctx).Result()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask for the time: %w: %w", broker.ErrUnavailable, err)
+	}
+	return now, nil
+}
+
 // RememberCut keeps who was cut off, in a set that is ordered by time. An older cut never takes the place of a newer one.
 func (r *Broker) RememberCut(ctx context.Context, owner string, at time.Time, keep time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
@@ -198,7 +217,7 @@ func (r *Broker) RememberCut(ctx context.Context, owner string, at time.Time, ke
 	addOnce(ctx, pipe, "ZREMRANGEBYSCORE", key, "-inf", at.Add(-keep).UnixMilli())
 	addOnce(ctx, pipe, "PEXPIRE", key, keep.Milliseconds())
 	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
+		return publishError(err)
 	}
 	return nil
 }
