@@ -47,10 +47,11 @@ type partition struct {
 	overflow bool             // the backlog was full and has been dropped: catch up once more
 	held     int              // bytes in the backlog
 
-	unacked int      // open topics that are to be acknowledged before a catch-up
-	wanted  []*topic // to be subscribed
-	opening []*topic // acknowledged, waiting for a mark
-	loading []*topic // open, waiting for their close markers to be read
+	unacked int       // open topics that are to be acknowledged before a catch-up
+	wanted  []*topic  // to be subscribed
+	opening []*topic  // acknowledged, waiting for a mark
+	loading []*topic  // open, waiting for their close markers to be read
+	lapsing []lapsing // left by all, in that order
 
 	changed chan struct{} // closed and replaced when state changes
 	logSize int           // bytes in all topics' logs

@@ -105,6 +105,7 @@ func (p *partition) begin() uint64 {
 	p.setStateLocked(away)
 	p.catchSeq, p.backlog, p.held, p.overflow, p.told = 0, nil, 0, false, false
 	p.wanted, p.opening, p.unacked = nil, nil, 0
+	p.forgetUnusedLocked()
 	for _, t := range p.topics {
 		t.sent, t.acked = false, false
 		p.wanted = append(p.wanted, t)
@@ -286,7 +287,7 @@ func lastReads(topics []*topic) []broker.Read {
 
 // beat proves the connection by a mark, lets go of unused topics, and audits some of the others.
 func (p *partition) beat(ctx context.Context, feed broker.Feed) error {
-	if lapsed := p.takeLapsed(); len(lapsed) > 0 {
+	for lapsed := p.takeLapsed(); len(lapsed) > 0; lapsed = p.takeLapsed() {
 		if err := feed.Unsubscribe(ctx, lapsed); err != nil {
 			return fmt.Errorf("unsubscribe from %d topics: %w", len(lapsed), err)
 		}
@@ -298,23 +299,6 @@ func (p *partition) beat(ctx context.Context, feed broker.Feed) error {
 		return fmt.Errorf("send a mark: %w", err)
 	}
 	return p.audit(ctx)
-}
-
-// takeLapsed forgets the topics that nobody has subscribed to for a while.
-func (p *partition) takeLapsed() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var names []string
-	for name, t := range p.topics {
-		if len(t.parts) == 0 && t.acked && t.ready && time.Since(t.empty) >= p.opts.Linger {
-			p.logSize -= t.bytes
-			delete(p.topics, name)
-			if names = append(names, name); len(names) == subscribeBatch {
-				break
-			}
-		}
-	}
-	return names
 }
 
 // audited is a topic as it was before the broker was asked for its last id.

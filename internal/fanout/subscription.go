@@ -349,7 +349,7 @@ func (p *partition) leave(pt *part) {
 	now := time.Now()
 	for _, m := range pt.topics {
 		if m.topic.remove(m.slot); len(m.topic.parts) == 0 {
-			m.topic.empty = now
+			p.lapseLocked(m.topic, now)
 		}
 	}
 	pt.topics = nil

@@ -21,6 +21,8 @@ type topic struct {
 	// ready: its close marker has been read too; subscriptions may join.
 	ready bool
 	empty time.Time // since when nobody has subscribed; zero: somebody has
+	// lapsing: it is in partition.lapsing.
+	lapsing bool
 
 	chain  broker.ID // everything of the topic up to it has been dispatched, or was before the topic was opened
 	exact  bool      // chain is the id of an event
