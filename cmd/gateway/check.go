@@ -96,7 +96,9 @@ func (f *faultList) checkTLS(c *config) {
 
 // checkRedis makes a broker and closes it again: it does not connect before it is used.
 func (f *faultList) checkRedis(c *config) {
-	if c.RedisURL == "" {
+	err := redis.CheckPrefix(c.RedisPrefix)
+	f.unless(err == nil, "REDIS_PREFIX", "%s %v", shown(c.RedisPrefix), err)
+	if c.RedisURL == "" || err != nil {
 		return
 	}
 	broker, err := redis.New(c.redis())

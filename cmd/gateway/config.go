@@ -25,8 +25,9 @@ type config struct {
 	TLSKey    string `env:"TLS_KEY" doc:"the certificate's key, a PEM file"`
 
 	RedisURL     secret        `env:"REDIS_URL" doc:"redis://, rediss://, redis+sentinel:// or redis+cluster://; empty: the embedded broker, for one replica, which keeps nothing on exit"`
+	RedisPrefix  string        `env:"REDIS_PREFIX" envDefault:"gw" doc:"what all keys and channels begin with: gateways that share it are one, others on the same Redis never meet"`
 	RedisTimeout time.Duration `env:"REDIS_TIMEOUT" envDefault:"2s" doc:"time-out of a publish and of a read"`
-	Partitions   int           `env:"PARTITIONS" envDefault:"16" doc:"partitions on a Redis Cluster, a power of two; the same on all replicas"`
+	Partitions   int           `env:"PARTITIONS" envDefault:"16" doc:"partitions on a Redis Cluster, a power of two; the same on all replicas of a GATEWAY_REDIS_PREFIX, for good"`
 	Canary       time.Duration `env:"CANARY" envDefault:"1s" doc:"interval of the canary event that each replica sends itself; 3 missed and the connection is replaced"`
 	HistorySize  int           `env:"HISTORY_SIZE" envDefault:"1000" doc:"at least so many of the latest events are kept per topic; 0: no history"`
 	HistoryTTL   time.Duration `env:"HISTORY_TTL" envDefault:"1h" doc:"how long a topic's history is kept after its last event"`

@@ -54,6 +54,7 @@ func TestLoadConfig_NamesEveryFaultAtOnce(t *testing.T) {
 		"GATEWAY_PARTITIONS=3", "GATEWAY_TLS_CERT=/nowhere", "GATEWAY_CORS_ORIGINS=example.com", "GATEWAY_TOPICS=a*b",
 		"GATEWAY_TRUSTED_PROXIES=localhost", "GATEWAY_ADMIN_ADDR=8001", "GATEWAY_DRAIN=soon",
 		"GATEWAY_HOSTS=gateway.lan,a:80,http://b,c.*,*d",
+		"GATEWAY_REDIS_PREFIX=gw{0}",
 	})
 	var faults *configError
 	if !errors.As(err, &faults) {
@@ -67,6 +68,7 @@ func TestLoadConfig_NamesEveryFaultAtOnce(t *testing.T) {
 		`GATEWAY_HEARTBAET: there is no such variable; did you mean GATEWAY_HEARTBEAT?`,
 		`GATEWAY_JWT_KEY: `,
 		`GATEWAY_ENGINE: "on" is not auto or off`,
+		`GATEWAY_REDIS_PREFIX: "gw{0}" is not`,
 		`GATEWAY_PARTITIONS: 3 is not a power of two`,
 		`GATEWAY_TLS_KEY: is missing`,
 		`GATEWAY_CORS_ORIGINS: "example.com" is not an origin`,
@@ -81,8 +83,8 @@ func TestLoadConfig_NamesEveryFaultAtOnce(t *testing.T) {
 			t.Errorf("not told: %s", want)
 		}
 	}
-	if len(faults.faults) != 18 {
-		t.Errorf("%d faults, want 18:\n%v", len(faults.faults), err)
+	if len(faults.faults) != 19 {
+		t.Errorf("%d faults, want 19:\n%v", len(faults.faults), err)
 	}
 	if strings.Contains(err.Error(), "too-short-secret") {
 		t.Errorf("the key is printed: %v", err)

@@ -1,14 +1,14 @@
 package main
 
 import (
-	goredis "github.com/redis/go-redis/v9"
-
 	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 
 	"sse-gateway/internal/broker/redis"
 
@@ -104,6 +104,7 @@ func (c config) retention() broker.Retention {
 func (c config) redis() redis.Options {
 	return redis.Options{
 		URL:        string(c.RedisURL),
+		Prefix:     c.RedisPrefix,
 		Replica:    replicaName(),
 		Retention:  c.retention(),
 		Timeout:    c.RedisTimeout,

@@ -18,6 +18,8 @@ var (
 	ErrUnavailable = errors.New("Redis is unavailable")
 	// ErrNotSent, always together with ErrUnavailable: the publish never reached the broker.
 	ErrNotSent = errors.New("nothing was sent to Redis")
+	// ErrForeign: the keys in Redis belong to gateways that are set up in another way. Nothing is done to them.
+	ErrForeign = errors.New("Redis is in use by gateways that are set up otherwise")
 	// ErrFull: the broker refuses writes for want of memory; nothing was published.
 	ErrFull = errors.New("there is no room for the event")
 	// ErrTopicClosed: the topic's close event has been published.

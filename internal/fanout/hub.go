@@ -119,8 +119,8 @@ func (h *Hub) Close() error {
 // Ready tells whether every partition is connected and up to date: nil, or what is not.
 func (h *Hub) Ready() error {
 	for _, p := range h.partitions {
-		if !p.isLive() {
-			return fmt.Errorf("%w: partition %d is not connected or catching up", broker.ErrUnavailable, p.index)
+		if isLive, fault := p.health(); !isLive {
+			return fmt.Errorf("%w: partition %d is not connected or catching up: %w", broker.ErrUnavailable, p.index, fault)
 		}
 	}
 	if h.remembersCuts() && !h.cutsKnown.Load() {

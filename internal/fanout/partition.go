@@ -38,6 +38,7 @@ type partition struct {
 	born      broker.ID // as of the newest mark or birth
 	lost      bool      // the broker is to be told that it lost events; until it has been born again
 	told      bool      // a mark that tells so has been sent on this connection
+	fault     error     // why the last connection ended; nil: none has
 
 	marks    uint64           // Seq of the last mark sent
 	waiters  []*markWaiter    // who waits for a mark

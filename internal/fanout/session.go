@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,9 @@ const (
 // errDeaf: the connection looks open and delivers nothing, not even this replica's own marks.
 var errDeaf = errors.New("the Pub/Sub connection is deaf: its marks did not come back")
 
+// errStarting: there has been no connection that could have ended.
+var errStarting = errors.New("it has just been started")
+
 // run keeps one Pub/Sub connection open until ctx is done.
 func (p *partition) run(ctx context.Context) {
 	pause := pauseMin
@@ -31,6 +35,9 @@ func (p *partition) run(ctx context.Context) {
 		if wasLive {
 			pause = pauseMin
 		}
+		p.mu.Lock()
+		p.fault = err
+		p.mu.Unlock()
 		p.outage.failed(p.index, err)
 		select {
 		case <-time.After(pause/2 + p.opts.spread(pause)):
@@ -93,6 +100,13 @@ func (p *partition) isLive() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.state == live
+}
+
+// health tells whether events are dispatched as they come; if not, why the last connection ended, or errStarting.
+func (p *partition) health() (isLive bool, fault error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state == live, cmp.Or(p.fault, errStarting)
 }
 
 // begin makes everything of older connections void: all topics are to be subscribed anew.

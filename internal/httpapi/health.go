@@ -1,6 +1,11 @@
 package httpapi
 
-import "net/http"
+import (
+	"errors"
+	"net/http"
+
+	"sse-gateway/internal/broker"
+)
 
 type healthAnswer struct {
 	Status string `json:"status"`
@@ -14,11 +19,12 @@ func (a *API) healthz(w http.ResponseWriter, _ *http.Request) error {
 
 // readyz tells whether the gateway should get requests.
 func (a *API) readyz(w http.ResponseWriter, _ *http.Request) error {
+	storeErr := a.hub.Ready()
 	switch {
 	case a.isDraining():
 		return unavailable("not-ready", "Not ready", "this replica is about to stop")
-	case a.hub.Ready() != nil:
-		return unavailable("not-ready", "Not ready", "the event store is unavailable")
+	case storeErr != nil:
+		return unavailable("not-ready", "Not ready", storeDetail(storeErr))
 	case a.opts.KeysReady() != nil:
 		return unavailable("not-ready", "Not ready", "the keys that tokens are checked with are unavailable")
 	}
@@ -29,4 +35,12 @@ func (a *API) readyz(w http.ResponseWriter, _ *http.Request) error {
 func (a *API) version(w http.ResponseWriter, _ *http.Request) error {
 	answer(w, a.build)
 	return nil
+}
+
+// storeDetail says what is wrong with Redis, without what only the operator may know.
+func storeDetail(err error) string {
+	if errors.Is(err, broker.ErrForeign) {
+		return broker.ErrForeign.Error()
+	}
+	return "the event store is unavailable"
 }

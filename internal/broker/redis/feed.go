@@ -33,8 +33,11 @@ type feed struct {
 func (r *Broker) Open(ctx context.Context, part int) (broker.Feed, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
+	if err := r.tenancy.hold(ctx); err != nil {
+		return nil, err
+	}
 	sp := &r.spaces[part]
-	f := &feed{space: sp, sharded: r.cluster != nil, topics: sp.stream("")}
+	f := &feed{space: sp, sharded: r.cluster != nil, topics: sp.channel("")}
 	if f.sharded {
 		r.cluster.ReloadState(ctx)
 		f.pubsub = r.client.SSubscribe(ctx)
@@ -71,7 +74,7 @@ func (f *feed) command(ctx context.Context, channels []string) error {
 func (f *feed) channels(topics []string) []string {
 	channels := make([]string, len(topics))
 	for i, topic := range topics {
-		channels[i] = f.space.stream(topic)
+		channels[i] = f.space.channel(topic)
 	}
 	return channels
 }

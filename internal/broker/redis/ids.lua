@@ -38,6 +38,6 @@ end
 local function birth(clock, born, floor)
   local id = nextid(clock, floor)
   call('SET', born, id)
-  call(PUBLISH, sub(born, 1, -5) .. 'control', 'b' .. id)
+  call(PUBLISH, channel(sub(born, 1, -5) .. 'control'), 'b' .. id)
   return id
 end

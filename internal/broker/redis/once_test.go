@@ -134,25 +134,14 @@ func (l *lossyLink) answer(client, server net.Conn, doomed chan struct{}) {
 // startNode starts a cluster of one node, which is reached over the link only.
 func startNode(t *testing.T) (*lossyLink, string, *goredis.Client) {
 	t.Helper()
-	url, client := redistest.Start(t, "--cluster-enabled", "yes")
-	link := newLossyLink(t, strings.TrimPrefix(url, "redis://"))
+	url, client := redistest.StartNode(t)
+	link := newLossyLink(t, strings.TrimPrefix(url, "redis+cluster://"))
 	_, port, _ := net.SplitHostPort(link.addr())
-	for _, command := range [][]any{
-		{"config", "set", "cluster-announce-ip", "127.0.0.1"},
-		{"config", "set", "cluster-announce-port", port},
-		{"cluster", "addslotsrange", 0, 16383},
-	} {
-		if err := client.Do(t.Context(), command...).Err(); err != nil {
-			t.Fatalf("%v: %v", command, err)
+	for name, value := range map[string]string{"cluster-announce-ip": "127.0.0.1", "cluster-announce-port": port} {
+		if err := client.ConfigSet(t.Context(), name, value).Err(); err != nil {
+			t.Fatalf("set %s: %v", name, err)
 		}
 	}
-	redistest.Eventually(t, 20*time.Second, func() error {
-		info, err := client.ClusterInfo(t.Context()).Result()
-		if err == nil && !strings.Contains(info, "cluster_state:ok") {
-			err = fmt.Errorf("cluster info: %s", info)
-		}
-		return err
-	})
 	return link, "redis+cluster://" + link.addr(), client
 }
 

@@ -127,6 +127,12 @@ func (p *publisher) send(calls []*publishCall) {
 		}
 		return
 	}
+	if err := p.redis.tenancy.ensure(ctx); err != nil {
+		for _, call := range calls {
+			call.fail(fmt.Errorf("%w: %w: %w", broker.ErrUnavailable, broker.ErrNotSent, err))
+		}
+		return
+	}
 	var todo []*opCall
 	for _, call := range calls {
 		for i := range call.ops {

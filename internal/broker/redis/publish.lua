@@ -1,6 +1,6 @@
 -- Publishes one event, or closes a topic.
 --
---   KEYS: clock, born, last, stream (also the channel's name), key of idempotency (may be absent)
+--   KEYS: clock, born, last, stream (its channel too), key of idempotency (may be absent)
 --   ARGV: floor, block, flags (absent if there are none): "c" (byte 99) to close, "f" (102) for the first of a pipeline
 --   last: the topic's last id, after a "c" if that is its close
 --   returns the id, or "closed"
@@ -55,5 +55,5 @@ else
   call('SET', KEYS[3], kind .. id, 'KEEPTTL')
 end
 if KEYS[5] then call('SET', KEYS[5], id, 'PX', KEEP_KEY) end
-call(PUBLISH, KEYS[4], (closes and 'c' or 'e') .. id .. ' ' .. prev .. ' ' .. ARGV[2])
+call(PUBLISH, channel(KEYS[4]), (closes and 'c' or 'e') .. id .. ' ' .. prev .. ' ' .. ARGV[2])
 return id

@@ -42,6 +42,9 @@ return {entries, 1}
 func (r *Broker) Read(ctx context.Context, part int, reads []broker.Read) ([]broker.Tail, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
+	if err := r.tenancy.ensure(ctx); err != nil {
+		return nil, fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
+	}
 	client := r.client
 	for i := range reads {
 		if reads[i].Limit > 0 {

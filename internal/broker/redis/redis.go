@@ -7,13 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"sse-gateway/internal/broker"
 )
@@ -21,7 +18,7 @@ import (
 // RedisOptions say which Redis to use, and how. The zero value of a field means its default in brackets.
 type Options struct {
 	URL        string // redis://, rediss://, redis+sentinel:// or redis+cluster://
-	Prefix     string // of all keys and channels [gw]
+	Prefix     string // of all keys and channels; see CheckPrefix [gw]
 	Replica    string // this replica's name, unlike all others'
 	Retention  broker.Retention
 	Timeout    time.Duration // of a connection, a publish, a read [2s]
@@ -39,6 +36,7 @@ type Broker struct {
 	bounded    *goredis.Script // luaRead
 	spaces     []space         // by partition
 	publishers []*publisher
+	tenancy    *tenancy
 }
 
 // NewRedis returns a broker. It connects when it is used: Redis may come later.
@@ -50,6 +48,9 @@ func New(opts Options) (*Broker, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	if err := CheckPrefix(opts.Prefix); err != nil {
+		return nil, fmt.Errorf("the prefix of keys %w", err)
+	}
 	universal, kind, err := parseRedisURL(opts.URL)
 	if err != nil {
 		return nil, err
@@ -58,79 +59,13 @@ func New(opts Options) (*Broker, error) {
 	if r.cluster, _ = r.client.(*goredis.ClusterClient); r.cluster == nil {
 		r.opts.Partitions = 1
 	}
-	r.scripts, r.bounded = newScripts(opts, r.cluster != nil), goredis.NewScript(luaRead)
+	r.scripts, r.bounded = newScripts(opts, universal.DB, r.cluster != nil), goredis.NewScript(luaRead)
+	r.tenancy = newTenancy(r)
 	for i := range r.opts.Partitions {
-		r.spaces = append(r.spaces, newSpace(opts.Prefix, i, r.opts.Partitions))
+		r.spaces = append(r.spaces, newSpace(opts.Prefix, universal.DB, i, r.opts.Partitions))
 		r.publishers = append(r.publishers, newPublisher(r, i))
 	}
 	return r, nil
-}
-
-// A redisKind is how Redis is deployed.
-type kind uint8
-
-const (
-	alone kind = iota
-	sentinel
-	cluster
-)
-
-// parseRedisURL reads the URL forms of RedisOptions. Its errors never repeat the URL, which may hold a password.
-func parseRedisURL(text string) (*goredis.UniversalOptions, kind, error) {
-	errForm := errors.New("want redis://[user:password@]host:port[/db], rediss://…, " +
-		"redis+sentinel://host:port,host:port/master[/db] or redis+cluster://host:port,host:port")
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" {
-		return nil, 0, errForm
-	}
-	scheme, kind := u.Scheme, alone
-	switch u.Scheme {
-	case "redis", "rediss":
-	case "redis+sentinel":
-		scheme, kind = "redis", sentinel
-	case "redis+cluster":
-		scheme, kind = "redis", cluster
-	default:
-		return nil, 0, errForm
-	}
-	universal := &goredis.UniversalOptions{Addrs: strings.Split(u.Host, ",")}
-	path := strings.Split(strings.Trim(u.Path, "/"), "/")
-	if kind == sentinel {
-		if path[0] == "" {
-			return nil, 0, errForm
-		}
-		universal.MasterName, path = path[0], path[1:]
-	}
-	single := *u
-	single.Scheme, single.Host, single.Path = scheme, universal.Addrs[0], "/"+strings.Join(path, "/")
-	parsed, err := goredis.ParseURL(single.String())
-	if err != nil {
-		return nil, 0, errForm
-	}
-	universal.Username, universal.Password, universal.DB, universal.TLSConfig = parsed.Username, parsed.Password, parsed.DB, parsed.TLSConfig
-	if len(universal.Addrs) == 1 {
-		universal.Addrs[0] = parsed.Addr
-	}
-	return universal, kind, nil
-}
-
-// newClient makes a client that never retries: a publish whose answer was lost must not be executed twice.
-func newClient(o *goredis.UniversalOptions, kind kind, timeout time.Duration) goredis.UniversalClient {
-	o.MaxRetries, o.DialerRetries = -1, 1
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = timeout, timeout, timeout, timeout
-	o.ContextTimeoutEnabled = true
-	o.PoolSize, o.PipelinePoolSize = 16, 16
-	o.Protocol, o.DisableIdentity = 2, true
-	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	switch kind {
-	case sentinel:
-		return goredis.NewFailoverClient(o.Failover())
-	case cluster:
-		cluster := o.Cluster()
-		cluster.MaxRedirects = 3
-		return goredis.NewClusterClient(cluster)
-	}
-	return goredis.NewClient(o.Simple())
 }
 
 // Partitions is 1, but for a cluster.
@@ -147,6 +82,7 @@ func (r *Broker) Close() error {
 	for _, p := range r.publishers {
 		p.close()
 	}
+	r.tenancy.close()
 	return errors.Join(r.client.Close(), r.reader.Close())
 }
 
@@ -159,6 +95,9 @@ func (r *Broker) Publish(_ context.Context, part int, ops []broker.Op) []broker.
 func (r *Broker) Mark(ctx context.Context, part int, seq uint64, floor, rebirth broker.ID) error {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
+	if err := r.tenancy.hold(ctx); err != nil {
+		return err
+	}
 	sp := &r.spaces[part]
 	known := ""
 	if !rebirth.IsZero() {
@@ -175,6 +114,9 @@ func (r *Broker) Mark(ctx context.Context, part int, seq uint64, floor, rebirth 
 func (r *Broker) Send(ctx context.Context, to string, payload []byte) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
+	if err := r.tenancy.ensure(ctx); err != nil {
+		return 0, fmt.Errorf("send a control message: %w: %w", broker.ErrUnavailable, err)
+	}
 	sp := &r.spaces[0]
 	channel := sp.control
 	if to != "" {
@@ -211,6 +153,9 @@ func (r *Broker) Now(ctx context.Context) (time.Time, error) {
 func (r *Broker) RememberCut(ctx context.Context, owner string, at time.Time, keep time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
+	if err := r.tenancy.ensure(ctx); err != nil {
+		return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
+	}
 	key := r.spaces[0].cuts()
 	pipe := r.client.Pipeline()
 	addOnce(ctx, pipe, "ZADD", key, "GT", at.UnixMilli(), owner)
@@ -226,6 +171,9 @@ func (r *Broker) RememberCut(ctx context.Context, owner string, at time.Time, ke
 func (r *Broker) Cuts(ctx context.Context) (map[string]time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
+	if err := r.tenancy.ensure(ctx); err != nil {
+		return nil, fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
+	}
 	members, err := r.client.ZRangeWithScores(ctx, r.spaces[0].cuts(), 0, -1).Result()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
@@ -236,51 +184,4 @@ func (r *Broker) Cuts(ctx context.Context) (map[string]time.Time, error) {
 		cuts[owner] = time.UnixMilli(int64(z.Score))
 	}
 	return cuts, nil
-}
-
-// A space is the keys and channels of one partition. Its tag puts them all in one slot of a cluster.
-type space struct {
-	prefix, clock, born, control string
-}
-
-func newSpace(prefix string, part, parts int) space {
-	root := prefix + "{" + partitionTag(part, parts) + "}"
-	return space{prefix: root, clock: root + "clock", born: root + "born", control: root + "control"}
-}
-
-func (sp *space) last(topic string) string    { return sp.prefix + "l:" + topic }
-func (sp *space) stream(topic string) string  { return sp.prefix + "t:" + topic } // and the channel
-func (sp *space) key(key string) string       { return sp.prefix + "k:" + key }
-func (sp *space) cuts() string                { return sp.prefix + "cuts" }
-func (sp *space) marks(replica string) string { return sp.prefix + "m:" + replica }
-
-// partitionTag finds a hash tag whose slot lies in the partition's share of a cluster's slots, so that partitions spread
-// evenly over its nodes.
-func partitionTag(part, parts int) string {
-	const slots = 16384
-	for n := 0; ; n++ {
-		tag := "p" + strconv.Itoa(part)
-		if n > 0 {
-			tag += "." + strconv.Itoa(n)
-		}
-		if slot := int(crc16(tag)) % slots; slot*parts/slots == part {
-			return tag
-		}
-	}
-}
-
-// crc16 is the checksum of the Redis Cluster specification (XMODEM).
-func crc16(s string) uint16 {
-	var crc uint16
-	for i := range len(s) {
-		crc ^= uint16(s[i]) << 8
-		for range 8 {
-			if crc&0x8000 != 0 {
-				crc = crc<<1 ^ 0x1021
-			} else {
-				crc <<= 1
-			}
-		}
-	}
-	return crc
 }

@@ -34,13 +34,13 @@ func publishCommand(cluster bool) string {
 	return "PUBLISH"
 }
 
-func newScripts(opts Options, cluster bool) scripts {
-	before := prelude(opts, cluster) + luaIDs
+func newScripts(opts Options, db int, cluster bool) scripts {
+	before := prelude(opts, db, cluster) + luaIDs
 	return scripts{publish: goredis.NewScript(before + luaPublish), mark: goredis.NewScript(before + luaMark)}
 }
 
-// prelude declares the settings that the scripts use, as Lua. Times are in ms.
-func prelude(opts Options, cluster bool) string {
+// prelude declares the settings that the scripts use, as Lua, and what the channel of a key is called. Times are in ms.
+func prelude(opts Options, db int, cluster bool) string {
 	keep := opts.Retention
 	// Of the 13 digits of an id's ms, those that change within an eighth of the history's time don't renew expiries.
 	digits, lag := 13, time.Millisecond
@@ -57,6 +57,11 @@ func prelude(opts Options, cluster bool) string {
 	fmt.Fprintf(&lua, "local QUIET_LAG = %d -- how far the clock may be behind the time\n", keep.QuietLag().Milliseconds())
 	fmt.Fprintf(&lua, "local KEEP_CLOSE = %d -- how long a close holds\n", keep.Close().Milliseconds())
 	fmt.Fprintf(&lua, "local KEEP_KEY = %d -- a key of idempotency\n", keep.Key.Milliseconds())
+	if db == 0 {
+		lua.WriteString("local function channel(key) return key end\n")
+	} else {
+		fmt.Fprintf(&lua, "local function channel(key) return '%s' .. string.sub(key, %d) end\n", channelPrefix(opts.Prefix, db), len(opts.Prefix)+1)
+	}
 	return lua.String()
 }
 

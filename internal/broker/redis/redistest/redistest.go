@@ -96,3 +96,20 @@ func StartCluster(t *testing.T) string {
 	})
 	return "redis+cluster://" + strings.Join(addrs, ",")
 }
+
+// StartNode starts a cluster of one node and returns its URL and a client.
+func StartNode(t *testing.T) (string, *redis.Client) {
+	t.Helper()
+	url, client := Start(t, "--cluster-enabled", "yes")
+	if err := client.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	Eventually(t, 20*time.Second, func() error {
+		info, err := client.ClusterInfo(t.Context()).Result()
+		if err == nil && !strings.Contains(info, "cluster_state:ok") {
+			err = fmt.Errorf("cluster info: %s", info)
+		}
+		return err
+	})
+	return "redis+cluster://" + strings.TrimPrefix(url, "redis://"), client
+}
