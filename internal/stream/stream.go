@@ -38,8 +38,8 @@ type Stream struct {
 
 // expiry is what Params says about a stream's end. Owned by the wheel.
 type expiry struct {
-	at       int64 // tick
-	noticeAt int64 // tick
+	at       int64 // of the wall clock, in ms since 1970
+	noticeAt int64 // likewise
 	notice   *sse.Frame
 }
 

@@ -37,6 +37,9 @@ type Options struct {
 	Stall       time.Duration // without write progress for so long a stream is cut; 0: max(2 × Heartbeat, 30 s)
 	Engine      bool          // take plain HTTP/1.1 over from net/http where the system allows it
 	Log         *slog.Logger  // nil: discards
+
+	// Clock is the wall clock that expiries are told by; nil: time.Now. It may step.
+	Clock func() time.Time
 }
 
 // A Source is where a stream's frames come from. Its methods are called with no lock of this package held.
@@ -83,6 +86,9 @@ func New(opts Options) (*Streams, error) {
 	}
 	if opts.Stall == 0 {
 		opts.Stall = max(2*opts.Heartbeat, minStall)
+	}
+	if opts.Clock == nil {
+		opts.Clock = time.Now
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)

@@ -18,13 +18,19 @@ const (
 // A wheel does what is due by time for all streams, in one goroutine: heartbeats, notices, ends by age, expiry and stall.
 // Each stream stands in the slot of its next turn; one that is due after a full round is passed over until then. The
 // wheel is also the list of all open streams.
+//
+// Ticks are of the time that timers run by, which goes on evenly. Expiries are of the wall clock, which may be set: they are
+// compared with it at each turn, and when it has moved against the ticks every stream has a turn.
 type wheel struct {
 	tick      time.Duration
 	heartbeat int64 // ticks
 	stall     int64 // ticks
 	maxAge    int64 // ticks; 0: none
 	start     time.Time
-	now       atomic.Int64 // tick; the first is 1
+	clock     func() time.Time // the wall clock
+	wall      int64            // what it shows, in ms since 1970; owned by run
+	ahead     int64            // how far it was ahead of the ticks, in ms, when every stream had a turn; owned by run
+	now       atomic.Int64     // tick; the first is 1
 	stop      chan struct{}
 	done      sync.WaitGroup
 
@@ -42,8 +48,11 @@ func newWheel(opts Options) *wheel {
 	w := &wheel{
 		tick:  min(max(min(opts.Heartbeat, opts.Stall)/50, minTick), maxTick),
 		start: time.Now(),
+		clock: opts.Clock,
 		stop:  make(chan struct{}),
 	}
+	w.wall = w.clock().UnixMilli()
+	w.ahead = w.wall
 	w.heartbeat, w.stall, w.maxAge = w.ticks(opts.Heartbeat), w.ticks(opts.Stall), w.ticks(opts.MaxAge)
 	w.now.Store(1)
 	w.done.Go(w.run)
@@ -59,14 +68,6 @@ func (w *wheel) close() {
 // ticks is a duration in ticks, rounded up.
 func (w *wheel) ticks(d time.Duration) int64 { return int64((d + w.tick - 1) / w.tick) }
 
-// at is the tick that t is in, so that nothing happens later than it should. It is never for the zero time.
-func (w *wheel) at(t time.Time) int64 {
-	if t.IsZero() {
-		return never
-	}
-	return 1 + int64(t.Sub(w.start)/w.tick)
-}
-
 // add takes a new stream in and draws when its first heartbeat comes and how old it gets.
 func (w *wheel) add(st *Stream, p Params) {
 	now := w.now.Load()
@@ -77,8 +78,11 @@ func (w *wheel) add(st *Stream, p Params) {
 	}
 	due := min(st.beat, limit, now+w.stall)
 	if !p.Expiry.IsZero() {
-		st.expiry = &expiry{at: w.at(p.Expiry), notice: p.Notice, noticeAt: w.at(p.NoticeAt)}
-		due = max(now+1, min(due, st.expiry.at, st.expiry.noticeAt))
+		st.expiry = &expiry{at: p.Expiry.UnixMilli(), notice: p.Notice, noticeAt: never}
+		if p.Notice != nil {
+			st.expiry.noticeAt = p.NoticeAt.UnixMilli()
+		}
+		due = now + 1 // then it is seen how far that is: run alone knows whether the clock has been set
 	}
 	st.mu.Lock()
 	st.limit = limit
@@ -118,15 +122,37 @@ func (w *wheel) run() {
 			return
 		case <-ticker.C:
 		}
-		now := w.at(time.Now())
+		elapsed := time.Since(w.start)
+		now := 1 + int64(elapsed/w.tick)
 		w.now.Store(now)
-		due = w.due(due[:0], last, now)
+		if w.hasMoved(elapsed) {
+			due = w.all()
+		} else {
+			due = w.due(due[:0], last, now)
+		}
 		last = now
 		for _, st := range due {
 			w.move(st, max(now+1, st.turn(now)))
 		}
 		clear(due)
 	}
+}
+
+// hasMoved looks at the wall clock, and tells whether it has been set, or has drifted away, by a tick or more.
+func (w *wheel) hasMoved(elapsed time.Duration) bool {
+	w.wall = w.clock().UnixMilli()
+	ahead := w.wall - elapsed.Milliseconds()
+	if moved := time.Duration(ahead-w.ahead) * time.Millisecond; moved.Abs() < w.tick {
+		return false
+	}
+	w.ahead = ahead
+	return true
+}
+
+// untilWall is the number of whole ticks until the wall clock shows a time, so that nothing happens later than it should.
+func (w *wheel) untilWall(at int64) int64 {
+	left := min(max(0, at-w.wall), never/2/int64(time.Millisecond)) // which is a century and more
+	return int64(time.Duration(left) * time.Millisecond / w.tick)
 }
 
 // due appends the streams whose turn has come after the tick last, up to now.
@@ -178,15 +204,16 @@ func (w *wheel) unlinkLocked(st *Stream) {
 func (st *Stream) turn(now int64) int64 {
 	next := int64(never)
 	if e := st.expiry; e != nil {
-		if e.notice != nil && e.noticeAt <= now {
+		w := st.set.wheel
+		if e.notice != nil && w.untilWall(e.noticeAt) == 0 {
 			st.Push(e.notice)
 			e.notice, e.noticeAt = nil, never
 		}
-		if e.at <= now {
+		if w.untilWall(e.at) == 0 {
 			st.end(reasonExpired, false)
 			e.at = never
 		}
-		next = min(e.at, e.noticeAt)
+		next = now + w.untilWall(min(e.at, e.noticeAt))
 	}
 	idle, check := st.check(now)
 	if st.beat <= now {
