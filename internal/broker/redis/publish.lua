@@ -7,7 +7,8 @@
 --
 -- The order is that of the rules: a birth? closed? known key? then the id, the event, the last id, the key; the
 -- frame last. The first write is refused when Redis is full, and nothing is done. Expiries are renewed when the
--- first DIGITS digits of the id have changed, a fraction of their time.
+-- first DIGITS digits of the id have changed, a fraction of their time. Ids also stand still, after the clock was set
+-- back, until it has caught up: an event in the same ms as the topic's last looks how long ago they were renewed.
 --
 -- A clock behind the floor proves that Redis has lost events; the new id would hide it from all who look later. A
 -- look at the clock takes a third of the script's time, so only the first publish of a pipeline takes it, with the
@@ -48,7 +49,11 @@ if SIZE > 0 then
   end
 end
 local kind = closes and 'c' or ''
-if not last or sub(id, 1, DIGITS) ~= sub(last, 1, DIGITS) then
+local renew = not last or sub(id, 1, DIGITS) ~= sub(last, 1, DIGITS)
+if not renew and sub(id, 1, 14) == sub(last, 1, 14) then
+  renew = call('PTTL', KEYS[3]) < KEEP_LAST - LAG
+end
+if renew then
   call('PEXPIRE', KEYS[4], TTL)
   call('SET', KEYS[3], kind .. id, 'PX', KEEP_LAST)
 else

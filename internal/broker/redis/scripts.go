@@ -51,6 +51,7 @@ func prelude(opts Options, db int, cluster bool) string {
 	fmt.Fprintf(&lua, "local PUBLISH = '%s'\n", publishCommand(cluster))
 	fmt.Fprintf(&lua, "local SIZE = %d -- events kept per topic\n", keep.Size)
 	fmt.Fprintf(&lua, "local DIGITS = %d -- of an id's ms, whose change renews expiries\n", digits)
+	fmt.Fprintf(&lua, "local LAG = %d -- ms within which they stay the same\n", lag.Milliseconds())
 	fmt.Fprintf(&lua, "local TTL = %d -- of a topic's events\n", (keep.Events + lag).Milliseconds())
 	fmt.Fprintf(&lua, "local KEEP_LAST = %d -- a topic's last id\n", (keep.LastIDKept() + lag).Milliseconds())
 	fmt.Fprintf(&lua, "local RETENTION = %d -- how old a position may be\n", keep.LastID.Milliseconds())
