@@ -19,13 +19,16 @@ type Retention struct {
 	// older than K. With K = 24 h: an event of 00:00 is known until 06:00 of the next day; the clock is then at 03:00
 	// or later, and a stream that was there at 23:59, before the event, is told a gap.
 	LastID time.Duration
-	Key    time.Duration // how long a key of idempotency is known [5m]
+	// Close is how long a close holds: a little longer than the history that it ends [Events and a minute].
+	Close time.Duration
+	Key   time.Duration // how long a key of idempotency is known [5m]
 }
 
 // WithDefaults puts the defaults in the place of zeros.
 func (r Retention) WithDefaults() Retention {
 	r.Events = cmp.Or(r.Events, time.Hour)
 	r.LastID = cmp.Or(r.LastID, max(24*time.Hour, 2*r.Events))
+	r.Close = cmp.Or(r.Close, r.Events+time.Minute)
 	r.Key = cmp.Or(r.Key, 5*time.Minute)
 	return r
 }
@@ -36,10 +39,7 @@ func (r Retention) LastIDKept() time.Duration { return r.LastID + r.LastID/4 }
 // QuietLag is how far the clock of a partition in which nothing is published may be behind the time.
 func (r Retention) QuietLag() time.Duration { return r.LastID / 8 }
 
-// Close is how long a close holds: a little longer than the history that it ends.
-func (r Retention) Close() time.Duration { return r.Events + time.Minute }
-
 // Closed tells at now whether a topic is closed still whose close event is closed (zero: none).
 func (r Retention) Closed(closed ID, now time.Time) bool {
-	return !closed.IsZero() && now.Before(time.UnixMilli(int64(closed.MS)).Add(r.Close()))
+	return !closed.IsZero() && now.Before(time.UnixMilli(int64(closed.MS)).Add(r.Close))
 }

@@ -230,8 +230,7 @@ func (p *partition) birthLocked(born broker.ID) {
 				pt.pushAllGaps(at, p.sureLocked(pt.pos), true)
 				pt.finishLocked()
 			}
-			// What a joining client claims may be above the watermark, and then of after the loss: see resume.
-			pt.crossed = pt.crossed || (!pt.live && !pt.pos.Less(born) && !p.watermark.Less(pt.pos))
+			pt.crossed = pt.crossed || (!pt.live && !pt.pos.Less(born))
 		}
 	}
 	for _, t := range p.topics {

@@ -153,6 +153,9 @@ func (r *modelReplica) Read(ctx context.Context, part int, reads []broker.Read) 
 		if reads[i].Limit > 0 {
 			effects = append(effects, func() { s.readEntries(&reads[i], &tails[i]) })
 		}
+		if reads[i].Count {
+			effects = append(effects, func() { tails[i].Kept = len(s.topic(reads[i].Topic).entries) })
+		}
 		if !reads[i].Before.IsZero() {
 			effects = append(effects, func() { s.readBeyond(&reads[i], &tails[i]) })
 		}
@@ -176,7 +179,17 @@ func (r *modelReplica) RememberCut(context.Context, string, time.Time, time.Dura
 
 func (r *modelReplica) Cuts(context.Context) (map[string]time.Time, error) { return nil, errModel }
 
-func (r *modelReplica) Send(context.Context, string, []byte) (int, error) { return 0, errModel }
+func (r *modelReplica) Send(ctx context.Context, to string, payload []byte) (n int, err error) {
+	err = r.do(ctx, 0, "send", func() {
+		for _, f := range r.w.stores[0].feeds {
+			if to == "" || to == f.replica {
+				f.send(broker.Message{Kind: broker.MessageControl, Payload: payload})
+				n++
+			}
+		}
+	})
+	return n, err
+}
 
 // A modelFeed is one Pub/Sub connection. The driver owns it, but for out and dead.
 type modelFeed struct {

@@ -86,7 +86,7 @@ func (s *Subscription) tellLost() {
 		at := pt.p.watermark
 		pt.pushAllGaps(at, broker.ID{}, i == len(lost)-1)
 		unlock := s.order()
-		pt.pos, pt.lost, pt.crossed = at, false, false
+		pt.pos, pt.lost = at, false
 		unlock()
 		pt.p.mu.Unlock()
 	}

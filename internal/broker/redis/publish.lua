@@ -23,7 +23,7 @@ local last = call('GET', KEYS[3])
 if last and byte(last) == 99 then
   last = sub(last, 2)
   local now = call('TIME')
-  if now[1] * 1000 < parts(last) + KEEP_CLOSE then
+  if now[1] * 1000 + math.floor(now[2] / 1000) < parts(last) + KEEP_CLOSE then
     if closes then return last end
     return 'closed'
   end

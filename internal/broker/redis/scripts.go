@@ -56,7 +56,7 @@ func prelude(opts Options, db int, cluster bool) string {
 	fmt.Fprintf(&lua, "local KEEP_LAST = %d -- a topic's last id\n", (keep.LastIDKept() + lag).Milliseconds())
 	fmt.Fprintf(&lua, "local RETENTION = %d -- how old a position may be\n", keep.LastID.Milliseconds())
 	fmt.Fprintf(&lua, "local QUIET_LAG = %d -- how far the clock may be behind the time\n", keep.QuietLag().Milliseconds())
-	fmt.Fprintf(&lua, "local KEEP_CLOSE = %d -- how long a close holds\n", keep.Close().Milliseconds())
+	fmt.Fprintf(&lua, "local KEEP_CLOSE = %d -- how long a close holds\n", keep.Close.Milliseconds())
 	fmt.Fprintf(&lua, "local KEEP_KEY = %d -- a key of idempotency\n", keep.Key.Milliseconds())
 	if db == 0 {
 		lua.WriteString("local function channel(key) return key end\n")

@@ -53,7 +53,7 @@ func Start(t testing.TB, args ...string) (string, *redis.Client) {
 }
 
 // eventually polls until cond is nil.
-func Eventually(t *testing.T, timeout time.Duration, cond func() error) {
+func Eventually(t testing.TB, timeout time.Duration, cond func() error) {
 	t.Helper()
 	deadline := time.After(timeout)
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -72,7 +72,7 @@ func Eventually(t *testing.T, timeout time.Duration, cond func() error) {
 }
 
 // startCluster starts three masters and returns the cluster's URL.
-func StartCluster(t *testing.T) string {
+func StartCluster(t testing.TB) string {
 	t.Helper()
 	var addrs []string
 	for range 3 {
