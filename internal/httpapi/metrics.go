@@ -11,6 +11,14 @@ import (
 	"sse-gateway/internal/stream"
 )
 
+// Why a subscriber is told to come back later: the label of the metric.
+const (
+	refusedDrain = "drain" // the replica stops
+	refusedKeys  = "keys"  // the keys that tokens are checked with are unavailable
+	refusedLimit = "limit" // a limit of streams is reached
+	refusedStore = "store" // Redis is unavailable
+)
+
 // metrics are what /metrics shows. No metric has a label by topic or user: there may be millions.
 type metrics struct {
 	registry  *prometheus.Registry
@@ -35,10 +43,25 @@ func newMetrics(hub *fanout.Hub, streams *stream.Streams) *metrics {
 			Help: "Subscribers that were told to come back later, by reason.",
 		}, []string{"reason"}),
 	}
+	// A counter that begins with its first event shows no increase, so that an alert would not see that event.
+	for _, slug := range eventProblems() {
+		m.rejected.WithLabelValues(slug)
+	}
+	for _, reason := range []string{refusedDrain, refusedKeys, refusedLimit, refusedStore} {
+		m.refused.WithLabelValues(reason)
+	}
 	m.registry.MustRegister(m.published, m.rejected, m.refused, newStateCollector(hub, streams),
 		collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// eventProblems are the types of the problems that an event can end with.
+func eventProblems() []string {
+	return []string{
+		"cancelled", "forbidden", "internal", "invalid-request", "keys-unavailable", "not-found", "not-sent",
+		"outcome-unknown", "rate-limited", "store-full", "timeout", "too-large", "topic-closed", "unauthenticated",
+	}
 }
 
 // reject counts n events that ended with a problem.

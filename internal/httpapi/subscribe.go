@@ -49,7 +49,7 @@ func (s *subscription) Leave() {
 func (a *API) subscribe(w http.ResponseWriter, r *http.Request) error {
 	who, err := a.identify(r)
 	if errors.Is(err, auth.ErrKeysUnavailable) {
-		return a.later(w, a.opts.Retry, "keys", "the keys that tokens are checked with are unavailable")
+		return a.later(w, a.opts.Retry, refusedKeys, "the keys that tokens are checked with are unavailable")
 	}
 	if err != nil {
 		return err
@@ -65,16 +65,16 @@ func (a *API) subscribe(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case a.isDraining():
 		w.Header().Set("Connection", "close") // the next request is for another replica
-		return a.later(w, a.opts.Retry, "drain", "this replica is about to stop")
+		return a.later(w, a.opts.Retry, refusedDrain, "this replica is about to stop")
 	case a.hub.Ready() != nil:
-		return a.later(w, a.opts.Retry, "store", "the event store is unavailable")
+		return a.later(w, a.opts.Retry, refusedStore, "the event store is unavailable")
 	case r.Method == http.MethodHead:
 		streamHeaders(w)
 		return nil
 	}
 	lease, err := a.leases.AcquireSoon(r.Context(), reloadTime, req.Owner, limit.ClientIP(r, a.opts.TrustedProxies))
 	if err != nil {
-		return a.later(w, retryLimited, "limit", err.Error())
+		return a.later(w, retryLimited, refusedLimit, err.Error())
 	}
 	return a.join(w, r, req, who, lease)
 }
@@ -105,7 +105,7 @@ func (a *API) join(w http.ResponseWriter, r *http.Request, req fanout.JoinReques
 	if err != nil {
 		sub.Leave()
 		if errors.Is(err, stream.ErrClosed) {
-			return a.later(w, a.opts.Retry, "drain", "this replica is about to stop")
+			return a.later(w, a.opts.Retry, refusedDrain, "this replica is about to stop")
 		}
 		a.log.LogAttrs(r.Context(), slog.LevelDebug, "stream not opened", slog.Any("err", err))
 		return nil
@@ -126,7 +126,7 @@ func (a *API) notJoined(w http.ResponseWriter, r *http.Request, err error) error
 	if !errors.Is(err, broker.ErrUnavailable) && !errors.Is(err, broker.ErrStopped) {
 		a.log.LogAttrs(r.Context(), slog.LevelWarn, "join failed", slog.Any("err", err))
 	}
-	return a.later(w, a.opts.Retry, "store", "the event store is unavailable")
+	return a.later(w, a.opts.Retry, refusedStore, "the event store is unavailable")
 }
 
 // joinRequest reads and checks what the stream is to get, and whether the subscriber may have it.
