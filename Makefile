@@ -11,7 +11,7 @@ VERSION ?= $(shell git describe --tags --always --dirty)
 COMMIT  ?= $(shell git rev-parse HEAD)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build image pin setup test unit-test integration-test compose-test soak bench fuzz cover fmt lint lint-js vuln
+.PHONY: help run build image pin setup test unit-test deploy-test manifests integration-test compose-test soak bench fuzz cover fmt lint lint-js vuln
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ pin: ## base images by the digests that their registries have now
 setup: # installs what the tests start: Redis, HAProxy, nginx, browsers
 	scripts/setup
 
-test: unit-test ## every test; installs what they need (Debian, root or sudo)
+test: unit-test deploy-test ## every test; installs what they need (Debian, root or sudo)
 	@if docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1; then $(MAKE) compose-test; \
 	else echo 'No Docker engine with compose is at hand: make compose-test is left out.'; test -z "$(CI)"; fi
 	$(MAKE) integration-test
@@ -41,6 +41,14 @@ unit-test: ## the packages alone
 	scripts/setup unit
 	go vet ./...
 	$(GOTESTSUM) --format pkgname -- -race -shuffle=on $$(go list ./... | grep -v /integration_test)
+
+# A module of its own: Helm, Kubernetes and Prometheus are no dependencies of the gateway.
+deploy-test: ## chart, manifests, alerts and dashboard
+	scripts/setup unit
+	cd deploy/check && go vet ./... && $(GOTESTSUM) --format pkgname -- -shuffle=on ./...
+
+manifests: ## deploy/kubernetes/gateway.yaml from the chart
+	cd deploy/check && go test -count 1 -run TestManifests . -update
 
 # One package at a time: each of them loads the machine and watches the clock.
 integration-test: setup ## real Redis, replicas, balancer, browser, faults
@@ -73,10 +81,12 @@ fmt: ## gofumpt
 
 lint: lint-js ## Go, Lua, scripts, workflows, the page; a tidy go.mod; other systems' compilers
 	$(GOLANGCI_LINT) run --build-tags compose,soak
+	cd deploy/check && $(GOLANGCI_LINT) run
 	luacheck --quiet internal/broker/redis/*.lua
 	shellcheck $$(git grep -lE '^#!.*[/ ](ba)?sh$$')
 	$(ACTIONLINT) .github/workflows/*.yml
 	go mod tidy -diff
+	cd deploy/check && go mod tidy -diff
 	GOOS=darwin go build ./...
 	GOOS=windows go build ./...
 
