@@ -220,6 +220,21 @@ func TestChart_LimitsMemoryBeforeTheKernelDoes(t *testing.T) {
 	}
 }
 
+// Where nobody is asked who they are, the gateway answers to no name that it is not told.
+func TestChart_TellsTheNamesThatItIsCalledBy(t *testing.T) {
+	const inside = "sse-gateway-web,sse-gateway-web.events,sse-gateway-web.events.svc,sse-gateway-web.events.svc.cluster.local"
+	for _, test := range []struct{ name, values, want string }{
+		{"outside too", open, inside + ",a.example"},
+		{"set by hand", strings.Replace(open, `TRUSTED_PROXIES: ""`, `HOSTS: "*"`, 1), "*"},
+		{"with tokens", minimal, ""},
+	} {
+		pod := one[*apps.Deployment](t, decode(t, manifests(t, "web", "events", test.values))).Spec.Template.Spec
+		if got := variable(pod, "GATEWAY_HOSTS"); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
 // Secrets reach the pod by reference only.
 func TestChart_ShowsNoSecret(t *testing.T) {
 	for _, values := range []string{everything, secrets} {

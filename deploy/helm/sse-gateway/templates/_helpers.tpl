@@ -37,6 +37,15 @@ labels:
 {{- end -}}
 {{- end -}}
 
+{{/* What it is called by: inside the cluster, and outside. Where nobody is asked who they are it answers to no other name. */}}
+{{- define "gateway.hosts" -}}
+{{- $inside := printf "%s.%s" (include "gateway.name" .) .Release.Namespace -}}
+{{- $names := list (include "gateway.name" .) $inside (printf "%s.svc" $inside) (printf "%s.svc.cluster.local" $inside) -}}
+{{- if .Values.ingress.enabled }}{{ $names = concat $names .Values.ingress.hosts }}{{ end -}}
+{{- if .Values.httpRoute.enabled }}{{ $names = concat $names .Values.httpRoute.hostnames }}{{ end -}}
+{{ join "," $names }}
+{{- end -}}
+
 {{/* What the gateway needs at most once it has been told to stop, after its drain: 5 s for what is pending for the last streams, 5 s
      for requests under way, and some for Redis. */}}
 {{- define "gateway.grace" -}}
