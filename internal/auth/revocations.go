@@ -8,12 +8,16 @@ import (
 // Revocations is which users were cut off, and when: their tokens from before are refused. It is this replica's copy;
 // what keeps the copies equal calls Cut and Load. It is safe for concurrent use.
 type Revocations struct {
-	keep time.Duration // how long a token from before a cut can still be valid
+	keep  time.Duration    // how long a token from before a cut can still be valid
+	clock func() time.Time // the wall clock, by which tokens are issued and end; it may step
 
 	mu    sync.RWMutex
-	cuts  map[string]time.Time // guarded by mu; subject → its latest cut
-	swept time.Time            // guarded by mu
+	cuts  map[string]userCut // guarded by mu; by subject, the latest
+	swept time.Time          // guarded by mu
 }
+
+// A userCut is when a subject was cut off, by the wall clock, and when this was heard, by the clock of timers.
+type userCut struct{ at, heard time.Time }
 
 // sweepEvery bounds how often the set is searched for cuts that have outlived every token.
 const sweepEvery = time.Minute
@@ -24,7 +28,7 @@ func NewRevocations(maxAge time.Duration) *Revocations {
 	if maxAge == 0 {
 		maxAge = DefaultMaxAge
 	}
-	return &Revocations{keep: maxAge + leeway, cuts: make(map[string]time.Time), swept: time.Now()}
+	return &Revocations{keep: maxAge + leeway, clock: time.Now, cuts: make(map[string]userCut), swept: time.Now()}
 }
 
 // Cut refuses subject's tokens that were not issued after at. An earlier cut than a known one changes nothing.
@@ -53,16 +57,20 @@ func (v *Revocations) Refuses(id Identity) bool {
 		return false
 	}
 	v.mu.RLock()
-	at, cut := v.cuts[id.Subject]
+	cut, known := v.cuts[id.Subject]
 	v.mu.RUnlock()
-	return cut && time.Since(at) <= v.keep && !id.IssuedAt.After(at)
+	return known && !v.isOver(cut.at) && !id.IssuedAt.After(cut.at)
 }
 
 func (v *Revocations) cutLocked(subject string, at time.Time) {
-	if subject != "" && at.After(v.cuts[subject]) && time.Since(at) <= v.keep {
-		v.cuts[subject] = at
+	at = at.Round(0) // without the reading of the timers' clock, which would be compared instead
+	if subject != "" && at.After(v.cuts[subject].at) && !v.isOver(at) {
+		v.cuts[subject] = userCut{at: at, heard: time.Now()}
 	}
 }
+
+// isOver reports whether all tokens have expired that a cut refuses.
+func (v *Revocations) isOver(at time.Time) bool { return v.clock().Sub(at) > v.keep }
 
 func (v *Revocations) sweepLocked() {
 	now := time.Now()
@@ -70,8 +78,8 @@ func (v *Revocations) sweepLocked() {
 		return
 	}
 	v.swept = now
-	for subject, at := range v.cuts {
-		if now.Sub(at) > v.keep {
+	for subject, cut := range v.cuts {
+		if v.isOver(cut.at) && now.Sub(cut.heard) > v.keep { // else the clock may be wrong, and come back
 			delete(v.cuts, subject)
 		}
 	}

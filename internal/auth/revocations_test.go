@@ -103,3 +103,40 @@ func TestJWT_RefusesRevokedTokens(t *testing.T) {
 		}
 	})
 }
+
+// Tokens say in wall-clock time when they end. A cut holds as long as they do, also when that clock is set meanwhile.
+func TestRevocations_HoldThroughStepsOfTheClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ahead := time.Duration(0)
+		clock := func() time.Time { return time.Now().Add(ahead) }
+		v := NewRevocations(24 * time.Hour)
+		v.clock = clock
+		at := clock()
+		v.Cut("jack", at)
+		old := Identity{Subject: "jack", IssuedAt: at.Add(-time.Minute).Round(0)}
+		time.Sleep(23 * time.Hour)
+		ahead = -2 * time.Hour
+		time.Sleep(2 * time.Hour) // 23 hours after the cut, by the clock
+		v.Cut("jill", clock())    // sweeps
+		if !v.Refuses(old) {
+			t.Error("a token from before the cut is taken")
+		}
+	})
+}
+
+func TestRevocations_AreNotSweptWhileTheClockIsFarAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ahead := time.Duration(0)
+		v := NewRevocations(24 * time.Hour)
+		v.clock = func() time.Time { return time.Now().Add(ahead) }
+		at := time.Now()
+		v.Cut("jack", at)
+		time.Sleep(time.Hour)
+		ahead = 30 * time.Hour
+		v.Cut("jill", v.clock())
+		ahead = 0
+		if !v.Refuses(Identity{Subject: "jack", IssuedAt: at}) {
+			t.Error("forgotten for a clock that was wrong for a while")
+		}
+	})
+}

@@ -84,7 +84,8 @@ type API struct {
 	rate      *limit.Rate
 	metrics   *metrics
 	build     build.Info
-	grace     time.Duration // bodyGrace
+	grace     time.Duration    // bodyGrace
+	clock     func() time.Time // the wall clock, by which tokens expire; it may step
 
 	drain    sync.Once
 	draining chan struct{} // closed by Drain
@@ -107,6 +108,7 @@ func New(hub *fanout.Hub, streams *stream.Streams, who auth.Authenticator, opts 
 		metrics:   newMetrics(hub, streams),
 		build:     build.Read(),
 		grace:     bodyGrace,
+		clock:     time.Now,
 		draining:  make(chan struct{}),
 	}
 }

@@ -11,6 +11,9 @@ import (
 	"sse-gateway/internal/broker"
 )
 
+// expiryLook is how often a publisher's time is compared with the wall clock. A timer would not hear of it being set.
+const expiryLook = 500 * time.Millisecond
+
 // publishLines takes NDJSON: one event a line, answered by one line each, for as long as the publisher likes. Whatever
 // has come by the time the events before it are published is published together; nothing waits for more to come.
 // A line that is wrong has an answer that says so, and the next one is taken.
@@ -48,16 +51,21 @@ func (a *API) publishLines(w http.ResponseWriter, r *http.Request, from sender, 
 
 // stopLines ends the reading when the handler is done, the gateway drains, or the token expires.
 func (a *API) stopLines(ctx context.Context, cancel func(), reader *lineReader, expires time.Time) {
-	var expiry <-chan time.Time
+	var look <-chan time.Time
 	if !expires.IsZero() {
-		timer := time.NewTimer(time.Until(expires))
-		defer timer.Stop()
-		expiry = timer.C
+		ticker := time.NewTicker(expiryLook)
+		defer ticker.Stop()
+		look = ticker.C
 	}
-	select {
-	case <-ctx.Done():
-	case <-a.draining:
-	case <-expiry:
+	for live := true; live; {
+		select {
+		case <-ctx.Done():
+			live = false
+		case <-a.draining:
+			live = false
+		case <-look:
+			live = a.clock().Before(expires)
+		}
 	}
 	reader.stop()
 	cancel()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,6 +110,19 @@ func TestPublishLines_KeepsOrderUnderLoad(t *testing.T) {
 		}
 		last = id
 	}
+	s.expectEnd()
+}
+
+// The end of a token is of the wall clock, which can be set while its publisher is silent.
+func TestPublishLines_EndByTheWallClock(t *testing.T) {
+	g := newTestGateway(t, newTestJWT(t), Options{})
+	var ahead atomic.Int64
+	g.clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	s := g.publishLines(bearer(t, auth.Grant{Publish: []string{"robot"}, Lifetime: time.Hour})...)
+	ahead.Store(int64(30 * time.Minute))
+	s.send("{\"topic\":\"robot\",\"data\":1}\n")
+	s.expect(`{"id":"`)
+	ahead.Store(int64(time.Hour))
 	s.expectEnd()
 }
 

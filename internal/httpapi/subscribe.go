@@ -98,7 +98,7 @@ func (a *API) join(w http.ResponseWriter, r *http.Request, req fanout.JoinReques
 		sub.Leave()
 		return err
 	}
-	params := expiry(who.Expires, time.Now())
+	params := expiry(who.Expires, a.clock())
 	params.First = a.ready(req, sub.StartID())
 	streamHeaders(w)
 	st, err := a.streams.Open(w, r, sub, params)
