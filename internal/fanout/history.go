@@ -85,7 +85,7 @@ func (h *Hub) Topic(ctx context.Context, topic string) (TopicInfo, error) {
 	if err != nil {
 		return TopicInfo{}, fmt.Errorf("describe topic %q: %w", topic, err)
 	}
-	info := TopicInfo{Topic: topic, Subscribers: counts[topic], Events: tails[0].Kept, Last: tails[0].Last, Closed: p.keep.Closed(tails[0].Closed, time.Now())}
+	info := TopicInfo{Topic: topic, Subscribers: counts.streams[topic], Partial: counts.partial, Events: tails[0].Kept, Last: tails[0].Last, Closed: p.keep.Closed(tails[0].Closed, time.Now())}
 	if entries := tails[0].Entries; len(entries) > 0 {
 		info.First = entries[0].ID
 	}

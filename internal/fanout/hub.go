@@ -255,6 +255,14 @@ type TopicInfo struct {
 	Events      int       // kept in the history
 	First, Last broker.ID // of the kept events; Last also when the events have expired but the last id is known
 	Closed      bool      // its close event has been published
+	Partial     bool      // a replica did not answer in time: its subscribers are not counted
+}
+
+// TopicsPage is a part of a list of topics, by name.
+type TopicsPage struct {
+	Topics  []TopicInfo // of which only Topic and Subscribers are set
+	More    bool        // there are more after the last
+	Partial bool        // a replica did not answer in time: its streams, and the topics that only it has, are missing
 }
 
 // StoredEvent is an event of the history.

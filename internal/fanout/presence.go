@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,17 +24,21 @@ type controlMessage struct {
 	Cut    *cut      `json:"cut,omitempty"`
 }
 
-// A question asks every replica how many streams it has: of one topic, or of all public topics.
+// A question asks every replica how many streams it has: of one topic, or of the public topics after a name.
 type question struct {
 	ID    string `json:"id"`
 	From  string `json:"from"` // the replica to answer to
 	Topic string `json:"topic,omitempty"`
+	List  bool   `json:"list,omitempty"`
+	After string `json:"after,omitempty"`
+	Limit int    `json:"limit,omitempty"`
 }
 
 // An answer is one replica's streams by topic.
 type answer struct {
 	ID      string         `json:"id"`
 	Streams map[string]int `json:"streams"`
+	End     string         `json:"end,omitempty"` // of a list that is not whole, the last name
 }
 
 // questions are those that this replica has asked and not yet had answered.
@@ -41,24 +46,40 @@ type questions struct {
 	mu   sync.Mutex
 	last uint64
 	open map[string]chan answer // by question id
+
+	listing sync.Mutex // held by whoever lists topics: one at a time looks at all of them
 }
 
-// Topics lists the public topics that have streams, over all replicas, by name.
-func (h *Hub) Topics(ctx context.Context) ([]TopicInfo, error) {
-	counts, err := h.ask(ctx, question{})
+// Topics lists public topics that have streams, over all replicas, by name: at most limit of those after a name.
+func (h *Hub) Topics(ctx context.Context, after string, limit int) (TopicsPage, error) {
+	total, err := h.ask(ctx, question{List: true, After: after, Limit: limit})
 	if err != nil {
-		return nil, fmt.Errorf("list topics: %w", err)
+		return TopicsPage{}, fmt.Errorf("list topics: %w", err)
 	}
-	topics := make([]TopicInfo, 0, len(counts))
-	for name, streams := range counts {
-		topics = append(topics, TopicInfo{Topic: name, Subscribers: streams})
+	page := TopicsPage{Partial: total.partial, More: total.ends != nil}
+	names := slices.Sorted(maps.Keys(total.streams))
+	if page.More { // beyond where a replica's answer ends there may be others of its topics
+		end := slices.Min(total.ends)
+		names = slices.DeleteFunc(names, func(name string) bool { return name > end })
 	}
-	slices.SortFunc(topics, func(a, b TopicInfo) int { return strings.Compare(a.Topic, b.Topic) })
-	return topics, nil
+	if len(names) > limit {
+		names, page.More = names[:limit], true
+	}
+	for _, name := range names {
+		page.Topics = append(page.Topics, TopicInfo{Topic: name, Subscribers: total.streams[name]})
+	}
+	return page, nil
+}
+
+// counted is what all replicas have answered.
+type counted struct {
+	streams map[string]int // by topic
+	ends    []string       // the last names of answers that are not whole
+	partial bool           // a replica has not answered in time
 }
 
 // ask puts a question to all replicas and sums up their answers. A replica that does not answer in time is left out.
-func (h *Hub) ask(ctx context.Context, q question) (map[string]int, error) {
+func (h *Hub) ask(ctx context.Context, q question) (counted, error) {
 	replies := make(chan answer, 64)
 	h.questions.mu.Lock()
 	h.questions.last++
@@ -75,22 +96,26 @@ func (h *Hub) ask(ctx context.Context, q question) (map[string]int, error) {
 	}()
 	asked, err := h.send(ctx, "", controlMessage{Ask: &q})
 	if err != nil {
-		return nil, err
+		return counted{}, err
 	}
 	patience := time.NewTimer(askPatience)
 	defer patience.Stop()
-	total := make(map[string]int)
+	total := counted{streams: make(map[string]int)}
 	for range asked {
 		select {
 		case reply := <-replies:
 			for topic, streams := range reply.Streams {
-				total[topic] += streams
+				total.streams[topic] += streams
+			}
+			if reply.End != "" {
+				total.ends = append(total.ends, reply.End)
 			}
 		case <-patience.C:
 			h.opts.Log.Warn("a replica did not answer in time", "asked", asked)
+			total.partial = true
 			return total, nil
 		case <-ctx.Done():
-			return nil, broker.ErrUnavailable
+			return counted{}, broker.ErrUnavailable
 		}
 	}
 	return total, nil
@@ -113,8 +138,8 @@ func (h *Hub) control(payload []byte) {
 	}
 	switch {
 	case m.Ask != nil:
-		reply := controlMessage{Answer: &answer{ID: m.Ask.ID, Streams: h.count(m.Ask.Topic)}}
 		h.running.Go(func() {
+			reply := controlMessage{Answer: h.answer(m.Ask)}
 			ctx, cancel := context.WithTimeout(context.Background(), askPatience)
 			defer cancel()
 			if _, err := h.send(ctx, m.Ask.From, reply); err != nil {
@@ -134,22 +159,49 @@ func (h *Hub) control(payload []byte) {
 	}
 }
 
-// count counts this replica's streams of one topic, or of every public topic.
-func (h *Hub) count(topic string) map[string]int {
-	streams := make(map[string]int)
-	if topic != "" {
-		p := h.partition(topic)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if t := p.topics[topic]; t != nil && len(t.parts) > 0 {
-			streams[topic] = len(t.parts)
-		}
-		return streams
+// maxAnswer bounds the names in one answer, which comes over the connection that carries events, to the size of an event.
+const maxAnswer = 32 << 10
+
+// answer counts this replica's streams.
+func (h *Hub) answer(q *question) *answer {
+	a := &answer{ID: q.ID, Streams: make(map[string]int)}
+	if !q.List {
+		a.Streams[q.Topic] = h.streamsOf(q.Topic)
+		return a
 	}
+	h.questions.listing.Lock()
+	defer h.questions.listing.Unlock()
+	streams := h.streamsAfter(q.After)
+	size := 0
+	for i, name := range slices.Sorted(maps.Keys(streams)) {
+		if size += len(name); i > 0 && (i >= q.Limit || size > maxAnswer) {
+			break
+		}
+		a.Streams[name], a.End = streams[name], name
+	}
+	if len(a.Streams) == len(streams) {
+		a.End = ""
+	}
+	return a
+}
+
+func (h *Hub) streamsOf(topic string) int {
+	p := h.partition(topic)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t := p.topics[topic]; t != nil {
+		return len(t.parts)
+	}
+	return 0
+}
+
+// streamsAfter counts the streams of all public topics whose names come after one.
+func (h *Hub) streamsAfter(after string) map[string]int {
+	streams := make(map[string]int)
 	for _, p := range h.partitions {
 		p.mu.Lock()
 		for name, t := range p.topics {
-			if len(t.parts) > 0 && !strings.HasPrefix(name, "@") {
+			if len(t.parts) > 0 && name > after && !strings.HasPrefix(name, "@") {
 				streams[name] = len(t.parts)
 			}
 		}

@@ -96,11 +96,11 @@ func TestRedis_TenantsDoNotMeet(t *testing.T) {
 					t.Errorf("topic %s: got %q, want %q", topic, got[topic], want)
 				}
 			}
-			infos, err := a.Topics(t.Context())
+			list, err := a.Topics(t.Context(), "", 10)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, info := range infos {
+			for _, info := range list.Topics {
 				if info.Subscribers != 1 {
 					t.Errorf("topic %s has %d subscribers, want 1", info.Topic, info.Subscribers)
 				}

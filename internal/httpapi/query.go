@@ -26,7 +26,7 @@ func subscribeParameters() *parameters {
 	}
 }
 
-func historyParameters() *parameters {
+func pageParameters() *parameters {
 	return &parameters{
 		names:    []string{"after", "limit", "access_token"},
 		single:   []string{"after", "limit"},

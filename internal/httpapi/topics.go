@@ -23,7 +23,10 @@ const (
 )
 
 type topicsAnswer struct {
-	Topics []activeTopic `json:"topics"`
+	Topics  []activeTopic `json:"topics"`
+	Next    string        `json:"next"`    // for after=, to go on
+	More    bool          `json:"more"`    // there is more to go on to
+	Partial bool          `json:"partial"` // a replica did not answer in time
 }
 
 type activeTopic struct {
@@ -38,6 +41,7 @@ type topicAnswer struct {
 	First       string `json:"first,omitempty"`
 	Last        string `json:"last,omitempty"`
 	Closed      bool   `json:"closed"`
+	Partial     bool   `json:"partial,omitempty"` // a replica did not answer in time
 }
 
 func newTopicAnswer(info fanout.TopicInfo) topicAnswer {
@@ -48,6 +52,7 @@ func newTopicAnswer(info fanout.TopicInfo) topicAnswer {
 		First:       idText(info.First),
 		Last:        idText(info.Last),
 		Closed:      info.Closed,
+		Partial:     info.Partial,
 	}
 }
 
@@ -62,13 +67,23 @@ func (a *API) listTopics(w http.ResponseWriter, r *http.Request) error {
 	if err := a.admin(r); err != nil {
 		return err
 	}
-	infos, err := a.hub.Topics(r.Context())
+	query, err := queryOf(r, pageParameters())
 	if err != nil {
 		return err
 	}
-	list := topicsAnswer{Topics: make([]activeTopic, 0, len(infos))}
-	for _, info := range infos {
+	most, err := limitOf(query, maxPageSize)
+	if err != nil {
+		return err
+	}
+	after := query.Get("after")
+	page, err := a.hub.Topics(r.Context(), after, most)
+	if err != nil {
+		return err
+	}
+	list := topicsAnswer{Topics: make([]activeTopic, 0, len(page.Topics)), Next: after, More: page.More, Partial: page.Partial}
+	for _, info := range page.Topics {
 		list.Topics = append(list.Topics, activeTopic{Topic: info.Topic, Subscribers: info.Subscribers})
+		list.Next = info.Topic
 	}
 	answer(w, list)
 	return nil
@@ -154,23 +169,19 @@ type historyEvent struct {
 
 // history answers with a page of a topic's events, oldest first.
 func (a *API) history(w http.ResponseWriter, r *http.Request, who auth.Identity, topic string) error {
-	query, err := queryOf(r, historyParameters())
+	query, err := queryOf(r, pageParameters())
 	if err != nil {
 		return err
 	}
-	req := fanout.PageRequest{Topic: topic, Limit: pageSize, Client: a.client(r, who)}
+	req := fanout.PageRequest{Topic: topic, Client: a.client(r, who)}
 	if text := query.Get("after"); text != "" && text != "0" && text != "-1" { // these are the beginning
 		// Nothing can come after the end of all time, and Redis refuses to look there.
 		if req.After, err = broker.ParseID(text); err != nil || req.After.MS == math.MaxUint64 {
 			return invalid("after: %s is no event id", shorten(text))
 		}
 	}
-	if query.Has("limit") {
-		n, err := strconv.ParseUint(query.Get("limit"), 10, 32)
-		if err != nil || n < 1 || n > maxPageSize {
-			return invalid("limit: must be a whole number from 1 to %d", maxPageSize)
-		}
-		req.Limit = int(n)
+	if req.Limit, err = limitOf(query, pageSize); err != nil {
+		return err
 	}
 	page, err := a.hub.History(r.Context(), req)
 	if err != nil {
@@ -179,6 +190,18 @@ func (a *API) history(w http.ResponseWriter, r *http.Request, who auth.Identity,
 	defer page.Close()
 	answerPage(w, page)
 	return nil
+}
+
+// limitOf reads how much a page may hold; unasked is what it may without being asked.
+func limitOf(query url.Values, unasked int) (int, error) {
+	if !query.Has("limit") {
+		return unasked, nil
+	}
+	n, err := strconv.ParseUint(query.Get("limit"), 10, 32)
+	if err != nil || n < 1 || n > maxPageSize {
+		return 0, invalid("limit: must be a whole number from 1 to %d", maxPageSize)
+	}
+	return int(n), nil
 }
 
 // answerPage writes a page event by event, so that nothing of it is held a second time.

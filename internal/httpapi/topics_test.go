@@ -61,13 +61,22 @@ func TestUserEvents_AreTheInbox(t *testing.T) {
 
 func TestTopics_AreShownByName(t *testing.T) {
 	g := newTestGateway(t, auth.None{}, Options{})
-	if got := g.do(http.MethodGet, "/topics", ""); got.body != `{"topics":[]}`+"\n" {
+	if got := g.do(http.MethodGet, "/topics", ""); got.body != `{"topics":[],"next":"","more":false,"partial":false}`+"\n" {
 		t.Errorf("got %s", got.body)
 	}
 	g.subscribe("user=jack&topics=b|a")
 	g.subscribe("topics=a")
-	if got := g.do(http.MethodGet, "/topics", ""); got.body != `{"topics":[{"topic":"a","subscribers":2},{"topic":"b","subscribers":1}]}`+"\n" {
+	if got := g.do(http.MethodGet, "/topics", ""); got.body != `{"topics":[{"topic":"a","subscribers":2},{"topic":"b","subscribers":1}],"next":"b","more":false,"partial":false}`+"\n" {
 		t.Errorf("got %s", got.body)
+	}
+	if got := g.do(http.MethodGet, "/topics?limit=1", ""); got.body != `{"topics":[{"topic":"a","subscribers":2}],"next":"a","more":true,"partial":false}`+"\n" {
+		t.Errorf("got %s", got.body)
+	}
+	if got := g.do(http.MethodGet, "/topics?limit=1&after=a", ""); got.body != `{"topics":[{"topic":"b","subscribers":1}],"next":"b","more":false,"partial":false}`+"\n" {
+		t.Errorf("got %s", got.body)
+	}
+	if got := g.do(http.MethodGet, "/topics?limit=0", ""); got.status != http.StatusBadRequest {
+		t.Errorf("got %d %s", got.status, got.body)
 	}
 	id := g.publish(`{"topic":"a","data":1}`)
 	if got, want := g.do(http.MethodGet, "/topics/a", ""), `{"topic":"a","subscribers":2,"events":1,"first":"`+id+`","last":"`+id+`","closed":false}`+"\n"; got.body != want {

@@ -11,6 +11,7 @@ type userAnswer struct {
 	User    string `json:"user"`
 	Online  bool   `json:"online"`
 	Streams int    `json:"streams"`
+	Partial bool   `json:"partial,omitempty"` // a replica did not answer in time
 }
 
 func (a *API) showUser(w http.ResponseWriter, r *http.Request) error {
@@ -28,7 +29,7 @@ func (a *API) showUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	answer(w, userAnswer{User: user, Online: info.Subscribers > 0, Streams: info.Subscribers})
+	answer(w, userAnswer{User: user, Online: info.Subscribers > 0, Streams: info.Subscribers, Partial: info.Partial})
 	return nil
 }
 
