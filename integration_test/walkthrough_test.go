@@ -71,7 +71,7 @@ func TestWalkThrough_WorksAsTyped(t *testing.T) {
 		t.Fatalf("publish answered %q, %v", answer, err)
 	}
 	id := string(bytes.Split(answer, []byte(`"`))[3])
-	expectLines(t, lines, `event: message`, `data: {"topic":"robot","data":"hi robot"}`, `id: `+id, ``)
+	expectLines(t, lines, `data: {"topic":"robot","data":"hi robot"}`, `id: `+id, ``)
 
 	_, port, _ := strings.Cut(gateway.Addr(), ":")
 	if log := string(gateway.Log()); !strings.Contains(log, "http://localhost:"+port+"/") {

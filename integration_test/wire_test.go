@@ -69,7 +69,7 @@ func TestWire_TheStreamByteForByte(t *testing.T) {
 		defer resp.Body.Close()
 		defer conn.Close() // first: closing the body would read on
 		body := bufio.NewReader(resp.Body)
-		block := func() string {
+		block := func() string { // or a comment
 			var block strings.Builder
 			for {
 				line, err := body.ReadString('\n')
@@ -77,7 +77,7 @@ func TestWire_TheStreamByteForByte(t *testing.T) {
 					t.Fatalf("after %q: %v", block.String(), err)
 				}
 				block.WriteString(line)
-				if line == "\n" {
+				if line == "\n" || (line[0] == ':' && block.Len() == len(line)) {
 					return block.String()
 				}
 			}
@@ -95,20 +95,17 @@ func TestWire_TheStreamByteForByte(t *testing.T) {
 			}
 		}
 		expect(block(), `retry: \d+\nevent: ready\ndata: {"topics":\["robot"\],"user":"jack"}\nid: \d+-\d+\n\n`)
-		expect(block(), `: ping\n\n`) // the position has not moved
+		expect(block(), `: ping\n`)
 		id := lab.Publish(t, gateway.URL, "robot", "hi robot")
-		expect(skipPings(), `event: message\ndata: {"topic":"robot","data":"hi robot"}\nid: `+id+`\n\n`)
+		expect(skipPings(), `data: {"topic":"robot","data":"hi robot"}\nid: `+id+`\n\n`)
 		if _, err := lab.TryPublish(t.Context(), gateway.URL, []byte(`{"user":"jack","event":"note","retry":1234,"data":{"a": [1, 2]}}`)); err != nil {
 			t.Fatal(err)
 		}
 		expect(skipPings(), `event: note\nretry: 1234\ndata: {"user":"jack","data":{"a":\[1,2\]}}\nid: \d+-\d+\n\n`)
-		id = lab.Publish(t, gateway.URL, "other", "moves the position of every stream")
-		lab.Eventually(t, wait, func() error {
-			if got, want := block(), ": ping\nid: "+id+"\n\n"; got != want {
-				return fmt.Errorf("got %q, want %q", got, want)
-			}
-			return nil
-		})
+		lab.Publish(t, gateway.URL, "other", "moves the position of every stream")
+		for range 3 {
+			expect(block(), `: ping\n`) // which nobody needs to know
+		}
 	})
 }
 

@@ -105,7 +105,7 @@ func (l *Load) subscribe(t testing.TB, random *rand.Rand) {
 	t.Helper()
 	w := &witness{}
 	w.final.Store(-1)
-	options := SubscribeOptions{Retry: l.options.Retry, IgnoreIDOnly: random.IntN(2) == 0, OnEvent: w.receive}
+	options := SubscribeOptions{Retry: l.options.Retry, OnEvent: w.receive}
 	for _, n := range random.Perm(l.options.Topics)[:1+random.IntN(min(6, l.options.Topics))] {
 		options.Topics = append(options.Topics, l.topic(n))
 	}

@@ -33,8 +33,6 @@ type SubscribeOptions struct {
 	Once bool
 	// ReceiveBuffer is the size of the socket's receive buffer; 0: the system's.
 	ReceiveBuffer int
-	// IgnoreIDOnly leaves the last event ID alone at blocks without data, as Firefox does and Chromium does not.
-	IgnoreIDOnly bool
 	// OnEvent gets every event in the place of the list that Events returns. It runs on the subscriber's goroutine.
 	OnEvent func(Event)
 }
@@ -204,9 +202,7 @@ func (s *Subscriber) read(head *http.Response) error {
 // take gets each event from the decoder.
 func (s *Subscriber) take(event Event) {
 	s.mu.Lock()
-	if event.Kind != IDOnly || !s.options.IgnoreIDOnly {
-		s.lastID = event.ID
-	}
+	s.lastID = event.ID
 	if event.Retry > 0 && s.options.Retry == 0 {
 		s.retry = time.Duration(event.Retry) * time.Millisecond
 	}

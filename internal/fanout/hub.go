@@ -76,7 +76,7 @@ type Hub struct {
 	broker     broker.Broker
 	opts       Options
 	partitions []*partition
-	comment    *sse.Frame // the heartbeat of a stream whose position has not moved
+	comment    *sse.Frame // the heartbeat
 	questions  questions
 	reads      *turns      // reads of histories under way
 	pages      *turns      // pages of histories that are held until they have been answered
@@ -90,7 +90,7 @@ type Hub struct {
 // NewHub starts a hub on a broker, which it closes in the end.
 func NewHub(store broker.Broker, opts Options) *Hub {
 	ctx, stop := context.WithCancel(context.Background())
-	h := &Hub{broker: store, opts: opts.withDefaults(), comment: sse.NewPing(""), stop: stop}
+	h := &Hub{broker: store, opts: opts.withDefaults(), comment: sse.NewPing(), stop: stop}
 	h.owners, h.owed = newOwners(), newOwedCuts()
 	b := &h.opts.bounds
 	h.reads, h.pages = newTurns(b.reads, b.readBytes, 0), newTurns(b.pages, b.pageBytes, b.pagesOfOne)
@@ -160,12 +160,20 @@ func (pub *Publication) op() broker.Op {
 		envelope.Topic, envelope.User = "", user
 	}
 	size := len(pub.Topic) + len(pub.Data) + len(pub.From) + 96
-	block := sse.AppendBlock(make([]byte, 0, size), cmp.Or(pub.Type, "message"), pub.Retry, envelope.Append(make([]byte, 0, size)))
+	block := sse.AppendBlock(make([]byte, 0, size), eventType(pub.Type), pub.Retry, envelope.Append(make([]byte, 0, size)))
 	op := broker.Op{Topic: pub.Topic, Block: block}
 	if pub.Key != "" {
 		op.Key = strconv.Quote(pub.Publisher) + strconv.Quote(pub.Topic) + pub.Key
 	}
 	return op
+}
+
+// eventType leaves the default type unsaid, as the standard allows: some clients treat what has a name as something special.
+func eventType(name string) string {
+	if name == "message" {
+		return ""
+	}
+	return name
 }
 
 // CloseTopic publishes the topic's last event. A topic that is closed already stays as it is: the id is that of its close.

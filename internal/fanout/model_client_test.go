@@ -14,18 +14,17 @@ import (
 
 // A modelClient is one page with an EventSource: it comes back with the last event ID that it has.
 type modelClient struct {
-	w           *modelWorld
-	name        string
-	topics      []string
-	raw         bool
-	ignoresPing bool   // does not take over the id of a block without data, as Firefox
-	since       string // of its first visit
-	lastID      string
-	stalled     bool // reads nothing
-	stopped     bool // it was answered 204
-	session     *modelSession
-	got         map[*modelEvent]bool
-	owed        []modelDebt
+	w       *modelWorld
+	name    string
+	topics  []string
+	raw     bool
+	since   string // of its first visit
+	lastID  string
+	stalled bool // reads nothing
+	stopped bool // it was answered 204
+	session *modelSession
+	got     map[*modelEvent]bool
+	owed    []modelDebt
 }
 
 // A modelDebt is a loss that the client has to be told of, or an event after one that it has to get.

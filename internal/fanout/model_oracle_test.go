@@ -101,9 +101,7 @@ func (s *modelSession) take(frame *sse.Frame) {
 		if event.Type != "ready" {
 			s.arrive(at)
 		}
-		if !event.Position || !c.ignoresPing {
-			c.lastID = event.ID
-		}
+		c.lastID = event.ID
 	}
 }
 

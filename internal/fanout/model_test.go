@@ -164,7 +164,7 @@ func (w *modelWorld) newHub(i int) *Hub {
 
 func (w *modelWorld) newClient(i int) *modelClient {
 	c := &modelClient{
-		w: w, name: fmt.Sprint("client", i), topics: w.someTopics(), raw: w.rng.IntN(5) == 0, ignoresPing: w.rng.IntN(2) == 0,
+		w: w, name: fmt.Sprint("client", i), topics: w.someTopics(), raw: w.rng.IntN(5) == 0,
 		got: make(map[*modelEvent]bool),
 	}
 	switch w.rng.IntN(8) {

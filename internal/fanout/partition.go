@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"sse-gateway/internal/broker"
-	"sse-gateway/internal/sse"
 )
 
 // A partition is this replica's side of one partition of the broker: the topics it is subscribed to, and how far their
@@ -56,8 +55,6 @@ type partition struct {
 
 	changed chan struct{} // closed and replaced when state changes
 	logSize int           // bytes in all topics' logs
-	ping    *sse.Frame    // the heartbeat frame of watermark pingAt
-	pingAt  broker.ID
 }
 
 // dispatchState says what becomes of the events that the connection delivers.

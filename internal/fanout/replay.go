@@ -65,7 +65,7 @@ func (s *Subscription) stopDelivery() {
 func (s *Subscription) tellStart() {
 	for _, pt := range s.parts {
 		pt.p.mu.Lock()
-		if pt.spoke == 0 {
+		if pt.told.IsBeginning() {
 			pt.sayPosition()
 		}
 		pt.p.mu.Unlock()
@@ -345,8 +345,7 @@ func (pt *part) moveLocked(pos broker.ID) {
 	}
 }
 
-// Beat pushes a heartbeat: a comment and, when more than the stream's last event has been dispatched, the new position.
-// A client that does not take over the id of an empty block is told its position by an event from time to time.
+// Beat pushes a heartbeat: a comment, or the position where the client has to be told it.
 func (s *Subscription) Beat() {
 	s.mu.Lock()
 	sink := s.sink
@@ -358,61 +357,49 @@ func (s *Subscription) Beat() {
 		s.parts[0].beat(sink)
 		return
 	}
-	moved, quiet := false, false
+	moved, old := false, false
 	for _, pt := range s.parts {
-		m, q := pt.advance()
-		moved, quiet = moved || m, quiet || q
+		m, o := pt.advance()
+		moved, old = moved || m, old || o
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unsaid = s.unsaid && !moved
-	switch {
-	case quiet:
-		sink.Push(positionFrame(s.positionLocked()))
-	case moved:
-		sink.Push(sse.NewPing(s.positionLocked()))
-	default:
+	s.beatLocked(sink, moved, old)
+}
+
+// beat is the heartbeat of a stream with one partition.
+func (pt *part) beat(sink Sink) {
+	pt.p.mu.Lock()
+	defer pt.p.mu.Unlock()
+	moved, old := pt.advanceLocked()
+	pt.sub.beatLocked(sink, moved, old)
+}
+
+// beatLocked pushes the heartbeat. The lock is that which guards the stream's position.
+func (s *Subscription) beatLocked(sink Sink, moved, old bool) {
+	if old || (moved && s.unsaid) {
+		sink.Push(positionFrame(s.toldLocked()))
+	} else {
 		sink.Push(s.hub.comment)
 	}
 }
 
-// beat is the heartbeat of a stream with one partition. Its frame is shared by all that are at the watermark.
-func (pt *part) beat(sink Sink) {
-	p := pt.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	moved, quiet := pt.advanceLocked()
-	pt.sub.unsaid = pt.sub.unsaid && !moved
-	switch {
-	case quiet:
-		sink.Push(positionFrame(pt.pos.String()))
-	case !moved:
-		sink.Push(pt.sub.hub.comment)
-	default:
-		if p.ping == nil || p.pingAt != p.watermark {
-			p.ping, p.pingAt = sse.NewPing(p.watermark.String()), p.watermark
-		}
-		sink.Push(p.ping)
-	}
-}
-
-func (pt *part) advance() (moved, quiet bool) {
+func (pt *part) advance() (moved, old bool) {
 	pt.p.mu.Lock()
 	defer pt.p.mu.Unlock()
 	defer pt.sub.order()()
 	return pt.advanceLocked()
 }
 
-// advanceLocked moves a live part's position to the watermark. moved: the client is to be told the position. quiet: it is long since the client was told an event.
-func (pt *part) advanceLocked() (moved, quiet bool) {
-	if !pt.live || !pt.pos.Less(pt.p.watermark) {
-		return pt.live && pt.sub.unsaid, false
+// advanceLocked moves a live part's position to the watermark. moved: it is not that which the client was told. Nor does the
+// client need it: whoever comes back with an older id is given nothing for the time between, since nothing came. But
+// an old id may be older than what the broker remembers of a topic, which would be told as a gap.
+func (pt *part) advanceLocked() (moved, old bool) {
+	if !pt.live {
+		return false, false
 	}
-	pt.pos = pt.p.watermark
-	if quiet = pt.pos.MS > pt.spoke+uint64(pt.p.keep.LastID.Milliseconds()/4); quiet {
-		pt.spoke = pt.pos.MS
-	}
-	return true, quiet
+	pt.pos = broker.Later(pt.pos, pt.p.watermark)
+	return pt.told.Less(pt.pos), pt.pos.MS > pt.told.MS+uint64(pt.p.keep.LastID.Milliseconds()/4)
 }
 
 func positionFrame(id string) *sse.Frame {

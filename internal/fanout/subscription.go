@@ -30,7 +30,7 @@ type Subscription struct {
 
 	sibling sibling // guarded by owners.mu
 
-	// unsaid: a position has moved on without the client being told. Guarded as pos is.
+	// unsaid: a replay or a gap has moved a position on, and the client is to be told. Guarded as pos is.
 	unsaid bool
 
 	mu       sync.Mutex // guards all below, and with several partitions the order of pushes
@@ -46,7 +46,7 @@ type part struct {
 	p      *partition
 	topics []membership
 	pos    broker.ID     // everything up to it has been pushed
-	spoke  uint64        // ms of the last id that reached the client in an event; 0: it has none to go on from
+	told   broker.ID     // as of the last position that the client was told; zero: it has none to go on from
 	joined chan struct{} // closed when waiting gets to 0; nil: nobody waits
 	// waiting counts the topics that are not ready.
 	waiting int32
@@ -179,9 +179,9 @@ func (s *Subscription) locate(ctx context.Context) error {
 		default:
 			pt.pos = beginning()
 		}
-		if pt.spoke = pt.pos.MS; s.start.kind == startTime && pt.pos.Less(pt.p.birth()) {
-			pt.spoke = 0 // see StartID
-		}
+	}
+	if s.StartID() != "" {
+		s.toldLocked()
 	}
 	if err == nil && len(s.hub.partitions) > 1 {
 		s.rest = c
@@ -334,6 +334,15 @@ func (s *Subscription) positionLocked() string {
 	return position.String()
 }
 
+// toldLocked notes that the client is told the stream's position, which it returns.
+func (s *Subscription) toldLocked() string {
+	for _, pt := range s.parts {
+		pt.told = pt.pos
+	}
+	s.unsaid = false
+	return s.positionLocked()
+}
+
 // order makes the pushes of a stream's partitions one sequence. With one partition its dispatch lock does that already.
 func (s *Subscription) order() func() {
 	if len(s.hub.partitions) == 1 {
@@ -362,9 +371,9 @@ func (pt *part) pushEvent(e broker.Entry) {
 // pushAt pushes a frame that moves the part's position to id.
 func (pt *part) pushAt(id broker.ID, frame *sse.Frame) bool {
 	defer pt.sub.order()()
-	pt.pos, pt.spoke, pt.sub.unsaid = id, id.MS, false
+	pt.pos, pt.told, pt.sub.unsaid = id, id, false
 	if len(pt.sub.hub.partitions) > 1 {
-		frame = frame.WithID(pt.sub.positionLocked())
+		frame = frame.WithID(pt.sub.toldLocked())
 	}
 	return pt.sub.sink.Push(frame)
 }
@@ -389,8 +398,7 @@ func (pt *part) finishLocked() {
 func (pt *part) sayPosition() {
 	defer pt.sub.order()()
 	if pt.sub.unsaid {
-		pt.sub.unsaid = false
-		pt.sub.sink.Push(positionFrame(pt.sub.positionLocked()))
+		pt.sub.sink.Push(positionFrame(pt.sub.toldLocked()))
 	}
 }
 
@@ -399,8 +407,10 @@ func (pt *part) pushGap(it *item) {
 	defer pt.sub.order()()
 	id := ""
 	if pt.pos.Less(it.tell) {
-		pt.pos, pt.spoke, pt.sub.unsaid = it.tell, it.tell.MS, false
-		id = pt.sub.positionLocked()
+		pt.pos = it.tell
+		id = pt.sub.toldLocked()
+	} else if !it.tell.IsZero() {
+		pt.sub.unsaid = true // the client's own id may be below the gap: it would be told again
 	}
 	if !pt.sub.sink.Push(sse.NewFrame(gapBlock(it.topic, it.after, it.oldest), id)) {
 		pt.live = false

@@ -30,11 +30,13 @@ func NewFrame(block []byte, id string) *Frame {
 	return &Frame{wire: append(wire, '\n')}
 }
 
-// NewPing makes the frame of a heartbeat: a comment and, unless id is empty, an id-only block, which moves a client's
-// last event ID on without firing an event.
-func NewPing(id string) *Frame {
-	return NewFrame([]byte(": ping\n"), id)
-}
+// NewPing makes the frame of a heartbeat: a comment line alone. Many parsers take every blank line for the end of an event,
+// and hand out one without data.
+func NewPing() *Frame { return &Frame{wire: []byte(": ping\n")} }
+
+// Whole tells whether the frame ends its block. After one that does not, which is a heartbeat's, some clients take the end of the
+// stream for a broken one.
+func (f *Frame) Whole() bool { return bytes.HasSuffix(f.wire, []byte("\n\n")) || len(f.wire) == 1 }
 
 // Bytes returns the frame as it goes to the socket, blank line included. The caller must not change it.
 func (f *Frame) Bytes() []byte { return f.wire }

@@ -47,8 +47,7 @@ func TestFrame_EndsInItsID(t *testing.T) {
 	}{
 		{"event", sse.NewFrame(block, "7-0"), "event: message\ndata: hi\nid: 7-0\n\n"},
 		{"event without id", sse.NewFrame(block, ""), "event: message\ndata: hi\n\n"},
-		{"ping", sse.NewPing("7-0"), ": ping\nid: 7-0\n\n"},
-		{"ping without position", sse.NewPing(""), ": ping\n\n"},
+		{"ping", sse.NewPing(), ": ping\n"},
 		{"under another id", sse.NewFrame(block, "7-0").WithID("cAQ"), "event: message\ndata: hi\nid: cAQ\n\n"},
 		{"its id taken away", sse.NewFrame(block, "7-0").WithID(""), "event: message\ndata: hi\n\n"},
 		{"an id given", sse.NewFrame(block, "").WithID("7-0"), "event: message\ndata: hi\nid: 7-0\n\n"},

@@ -138,7 +138,7 @@ func (l listener) Accept() (net.Conn, error) {
 
 func (g *gate) serve(w http.ResponseWriter, r *http.Request) {
 	maps.Copy(w.Header(), g.headers)
-	src := &source{beat: sse.NewPing("")}
+	src := &source{beat: sse.NewPing()}
 	st, err := g.Open(w, r, src, g.params())
 	if err != nil {
 		return
@@ -154,6 +154,7 @@ type client struct {
 	net.Conn
 	*sse.Decoder
 	head string
+	body io.Reader // what the decoder reads
 }
 
 // subscribe opens a stream over a connection of its own, and reads it up to and with the first block.
@@ -200,7 +201,7 @@ func (g *gate) connect(request string) (*client, error) {
 	if strings.Contains(head.String(), "Transfer-Encoding: chunked") {
 		body = httputil.NewChunkedReader(conn)
 	}
-	return &client{Conn: conn, Decoder: sse.NewDecoder(body), head: head.String()}, nil
+	return &client{Conn: conn, Decoder: sse.NewDecoder(body), head: head.String(), body: body}, nil
 }
 
 // next reads one event.

@@ -34,6 +34,8 @@ type Stream struct {
 	queued bool
 	// blocked: the socket takes no more, and the engine will hear when it does. Guarded by mu.
 	blocked bool
+	// unfinished: the last frame pushed is a heartbeat, which does not end its block. Guarded by mu.
+	unfinished bool
 }
 
 // expiry is what Params says about a stream's end. Owned by the wheel.
@@ -51,16 +53,22 @@ func (st *Stream) Push(frame *sse.Frame) bool {
 	if st.reason != reasonNone {
 		return false
 	}
-	if st.q == nil {
-		st.q = st.set.queues.Get().(*queue)
-		st.q.since = st.set.wheel.now.Load()
-	} else if len(st.q.frames) >= st.set.opts.QueueEvents || st.q.bytes+frame.Len() > st.set.opts.QueueBytes {
+	if st.q != nil && (len(st.q.frames) >= st.set.opts.QueueEvents || st.q.bytes+frame.Len() > st.set.opts.QueueBytes) {
 		st.endLocked(reasonSlow, true)
 		return false
 	}
-	st.q.push(frame)
+	st.pushLocked(frame)
 	st.wakeLocked()
 	return true
+}
+
+func (st *Stream) pushLocked(frame *sse.Frame) {
+	if st.q == nil {
+		st.q = st.set.queues.Get().(*queue)
+		st.q.since = st.set.wheel.now.Load()
+	}
+	st.q.push(frame)
+	st.unfinished = !frame.Whole()
 }
 
 // WaitRoom blocks until the pending sequence is at most half full, the stream has ended (ErrEnded), or ctx is done.
@@ -143,6 +151,9 @@ func (st *Stream) endLocked(r reason, cut bool) {
 	if st.reason == reasonNone {
 		st.reason = r
 		st.limit = st.set.wheel.now.Load() + st.set.wheel.stall
+		if st.unfinished && !cut {
+			st.pushLocked(st.set.blank)
+		}
 		if st.q != nil {
 			st.q.signal()
 		}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sse-gateway/internal/sse"
 )
 
 func TestStream_DeliversInOrder(t *testing.T) {
@@ -36,6 +39,37 @@ func TestStream_DeliversInOrder(t *testing.T) {
 		g.expectGone(t, st, ReasonClosed)
 		if got := g.Stats(); got.Delivered != 1001 || got.Open != 0 || got.Writes == 0 || got.Bytes < 500_000 {
 			t.Errorf("got %+v, want 1001 delivered", got)
+		}
+	})
+}
+
+// A parser that finds the end of the stream within a block takes it for a failure: tmaxmax/go-sse gives up.
+func TestStream_EndsWithAWholeBlock(t *testing.T) {
+	forPaths(t, func(t *testing.T, path path) {
+		for name, pushed := range map[string][]*sse.Frame{
+			"nothing": nil, "an event": {frame(0, 1)}, "a heartbeat": {sse.NewPing()}, "both": {frame(0, 1), sse.NewPing()},
+			"a heartbeat, then an event": {sse.NewPing(), frame(0, 1)},
+		} {
+			t.Run(name, func(t *testing.T) {
+				g := newGate(t, path, defaults())
+				c := g.request(t, simple)
+				st := <-g.opened
+				var want []byte
+				for _, frame := range pushed {
+					st.Push(frame)
+					want = append(want, frame.Bytes()...)
+				}
+				if len(want) > 0 && !bytes.HasSuffix(want, []byte("\n\n")) {
+					want = append(want, '\n')
+				}
+				st.End(ReasonClosed)
+				all, err := io.ReadAll(c.body)
+				_, got, _ := bytes.Cut(all, []byte("\n\n")) // the first block
+				if err != nil || !bytes.Equal(got, want) {
+					t.Errorf("got %q, %v, want %q", got, err, want)
+				}
+				g.expectGone(t, st, ReasonClosed)
+			})
 		}
 	})
 }

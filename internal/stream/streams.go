@@ -66,7 +66,8 @@ type Streams struct {
 	wheel    *wheel
 	engine   engine // nil: every stream stays with its handler
 	counters counters
-	queues   sync.Pool // of *queue, all empty
+	queues   sync.Pool  // of *queue, all empty
+	blank    *sse.Frame // an empty line
 
 	closing  sync.Once
 	mu       sync.Mutex
@@ -93,7 +94,7 @@ func New(opts Options) (*Streams, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Streams{opts: opts, queues: sync.Pool{New: func() any { return newQueue() }}}
+	s := &Streams{opts: opts, blank: sse.NewFrame(nil, ""), queues: sync.Pool{New: func() any { return newQueue() }}}
 	s.wheel = newWheel(opts)
 	if opts.Engine {
 		engine, err := newEngine(s)

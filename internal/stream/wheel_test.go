@@ -60,7 +60,7 @@ func (r *recorder) body() string {
 
 func (b *bubble) open(t *testing.T, p Params) bubbled {
 	t.Helper()
-	w, src := &recorder{ResponseRecorder: httptest.NewRecorder()}, &source{beat: sse.NewPing("")}
+	w, src := &recorder{ResponseRecorder: httptest.NewRecorder()}, &source{beat: sse.NewPing()}
 	st, err := b.Open(w, httptest.NewRequest(http.MethodGet, "/", nil), src, p)
 	if err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ export class Stream {
     this.#onEvent = onEvent;
   }
 
-  // lastID is the last id that an event brought. Ids of heartbeats are between EventSource and the gateway.
+  // lastID is the last id that an event brought.
   get lastID() {
     return this.#lastID;
   }
