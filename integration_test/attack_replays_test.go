@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -125,34 +126,42 @@ func fill(t *testing.T, gateway *lab.Gateway, topic string, n, size int) {
 	}
 }
 
-// glance asks for something, reads a little of the answer, and hangs up.
-func glance(gateway *lab.Gateway, target string) {
+// glance asks for something, reads a little of the answer, and hangs up. It reports whether there was an answer of status 200.
+func glance(gateway *lab.Gateway, target string) bool {
 	conn, err := net.Dial("tcp", gateway.Addr())
 	if err != nil {
-		return
+		return false
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(wait))
-	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", target)
-	_, _ = conn.Read(make([]byte, 1460))
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: gateway\r\n\r\n", target)
+	segment := make([]byte, 1460)
+	n, _ := conn.Read(segment)
+	return strings.HasPrefix(string(segment[:n]), "HTTP/1.1 200 ")
 }
 
 // Who asks for all of a long history again and again, and hangs up, moves nobody.
 func TestAttack_ReplaysThatNobodyReads(t *testing.T) {
 	overBothPaths(t, func(t *testing.T, engine string) {
-		gateway := lab.StartGateway(t, gateways.PlainBinary(t), engine, lab.StartRedis(t).Env())
+		gateway := lab.StartGateway(t, gateways.PlainBinary(t), engine, "GATEWAY_HOSTS=gateway", lab.StartRedis(t).Env())
 		gateway.WaitReady(t)
 		fill(t, gateway, "long", 1000, 4<<10)
 		w := watchOver(t, gateway)
 		var attackers sync.WaitGroup
+		var answered atomic.Int32
 		for range 100 {
 			attackers.Go(func() {
 				for range 30 {
-					glance(gateway, "/subscribe?topics=long&since=all")
+					if glance(gateway, "/subscribe?topics=long&since=all") {
+						answered.Add(1)
+					}
 				}
 			})
 		}
 		attackers.Wait()
+		if n := answered.Load(); n < 2900 {
+			t.Errorf("%d of 3000 were answered: this is no attack", n)
+		}
 		checkToll(t, w.end(t))
 	})
 }
@@ -160,7 +169,7 @@ func TestAttack_ReplaysThatNobodyReads(t *testing.T) {
 // Streams that ask for everything and read nothing hold no more than their queues.
 func TestAttack_ReplaysThatStandStill(t *testing.T) {
 	overBothPaths(t, func(t *testing.T, engine string) {
-		gateway := lab.StartGateway(t, gateways.PlainBinary(t), engine, lab.StartRedis(t).Env())
+		gateway := lab.StartGateway(t, gateways.PlainBinary(t), engine, "GATEWAY_HOSTS=gateway", lab.StartRedis(t).Env())
 		gateway.WaitReady(t)
 		fill(t, gateway, "large", 700, 63<<10)
 		w := watchOver(t, gateway)
@@ -171,7 +180,7 @@ func TestAttack_ReplaysThatStandStill(t *testing.T) {
 			}
 			t.Cleanup(func() { _ = conn.Close() })
 			_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-			fmt.Fprint(conn, "GET /subscribe?topics=large&since=all HTTP/1.1\r\nHost: x\r\n\r\n")
+			fmt.Fprint(conn, "GET /subscribe?topics=large&since=all HTTP/1.1\r\nHost: gateway\r\n\r\n")
 		}
 		lab.Eventually(t, wait, func() error {
 			if open := gateway.Metric(t, "gateway_streams_open"); open != 41 {
@@ -191,11 +200,12 @@ func TestAttack_ReplaysThatStandStill(t *testing.T) {
 
 // Pages of large events are no larger than others.
 func TestAttack_PagesOfLargeEvents(t *testing.T) {
-	gateway := lab.StartGateway(t, gateways.PlainBinary(t), lab.StartRedis(t).Env())
+	gateway := lab.StartGateway(t, gateways.PlainBinary(t), "GATEWAY_HOSTS=gateway", lab.StartRedis(t).Env())
 	gateway.WaitReady(t)
 	fill(t, gateway, "large", 700, 63<<10)
 	w := watchOver(t, gateway)
 	var attackers sync.WaitGroup
+	var answered atomic.Int32
 	for range 8 {
 		attackers.Go(func() {
 			for range 4 {
@@ -205,10 +215,16 @@ func TestAttack_PagesOfLargeEvents(t *testing.T) {
 				}
 				_, _ = io.Copy(io.Discard, resp.Body)
 				_ = resp.Body.Close()
+				if resp.StatusCode == http.StatusOK {
+					answered.Add(1)
+				}
 			}
 		})
 	}
 	attackers.Wait()
+	if n := answered.Load(); n != 32 {
+		t.Errorf("%d of 32 pages were answered", n)
+	}
 	checkToll(t, w.end(t))
 }
 
