@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"sse-gateway/internal/auth"
 	"sse-gateway/internal/broker/redis"
-
 	"sse-gateway/internal/limit"
 )
 
@@ -198,9 +197,8 @@ func (f *faultList) origin(origin string) {
 	if origin == "*" {
 		return
 	}
-	u, err := url.Parse(origin)
-	f.unless(err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && u.Scheme+"://"+u.Host == origin,
-		"CORS_ORIGINS", "%s is not an origin such as https://example.com", shown(origin))
+	err := auth.CheckOrigin(origin)
+	f.unless(err == nil, "CORS_ORIGINS", "%s %v", shown(origin), err)
 }
 
 func onLoopback(addr string) bool {

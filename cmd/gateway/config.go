@@ -65,7 +65,7 @@ type config struct {
 	Drain        time.Duration `env:"DRAIN" envDefault:"10s" doc:"SIGTERM: unready, then streams close spread over this time"`
 
 	Hosts          []string `env:"HOSTS" doc:"names by which it may be called while nobody is asked who they are (GATEWAY_AUTH=none, and pprof), separated by commas: localhost and addresses always, *.example.com for all names below, * for any"`
-	CORSOrigins    []string `env:"CORS_ORIGINS" doc:"origins of other sites whose pages may use the gateway, separated by commas; * for any, then without cookies"`
+	CORSOrigins    []string `env:"CORS_ORIGINS" doc:"origins of other sites whose pages may use the gateway, separated by commas, such as https://app.example.com or capacitor://localhost; * for any, then without cookies"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES" doc:"proxies whose X-Forwarded-For is believed: addresses, networks, loopback or private, separated by commas"`
 	LogLevel       string   `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
 	LogFormat      string   `env:"LOG_FORMAT" envDefault:"json" doc:"json or text; on a terminal text is the default"`

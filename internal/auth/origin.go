@@ -1,9 +1,13 @@
 package auth
 
 import (
+	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -49,6 +53,48 @@ func ForeignOrigin(r *http.Request, allowed []string) bool {
 func embedded(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	return (site == "cross-site" || site == "same-site") && r.Header.Get("Sec-Fetch-Mode") == "no-cors"
+}
+
+// origins have a scheme (RFC 3986, section 3.1), which need not be one of the web: apps and extensions have theirs.
+var originPattern = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://(.+)$`)
+
+// CheckOrigin tells why no browser ever sends origin as the Origin of a page, so that to list it would have no effect. The
+// error goes on from the origin, which it does not repeat.
+func CheckOrigin(origin string) error {
+	parts := originPattern.FindStringSubmatch(origin)
+	switch {
+	case origin == "null" || strings.HasPrefix(origin, "file:"):
+		return errors.New("cannot be listed: pages from files, and all others without an origin, send null")
+	case parts == nil:
+		return errors.New("is not an origin such as https://example.com")
+	case strings.Contains(origin, "*"):
+		return errors.New("has a * within: list each origin by its name, or * alone for any")
+	case strings.ContainsAny(parts[2], `/\?#`):
+		return errors.New("is more than an origin such as https://example.com: leave out the slash, and what is behind it")
+	case strings.ContainsFunc(origin, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("is not written as browsers send it: in ASCII, a name in other letters as xn--…")
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.User != nil || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") {
+		return errors.New("is not an origin such as https://example.com")
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && !strings.EqualFold(addr.String(), u.Hostname()) {
+		return errors.New("has an address that browsers write in another way")
+	}
+	return checkPort(strings.ToLower(u.Scheme), u.Port())
+}
+
+func checkPort(scheme, port string) error {
+	n, err := strconv.ParseUint(port, 10, 16)
+	switch {
+	case port == "":
+		return nil
+	case err != nil || n == 0 || strconv.FormatUint(n, 10) != port:
+		return errors.New("has a port that is none")
+	case (scheme == "https" && n == 443) || (scheme == "http" && n == 80):
+		return errors.New("has the default port of its scheme, which browsers leave out: leave it out, too")
+	}
+	return nil
 }
 
 func withoutDefaultPort(host, scheme string) string {

@@ -4,11 +4,12 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 )
 
 func TestForeignOrigin(t *testing.T) {
-	allowed := []string{"https://app.example.com", "*", "null"}
+	allowed := []string{"https://app.example.com", "capacitor://localhost", "*", "null"}
 	for _, tt := range []struct {
 		name    string
 		origins []string
@@ -36,6 +37,8 @@ func TestForeignOrigin(t *testing.T) {
 		{name: "plain page, TLS here", origins: []string{"http://gw.example.com"}, host: "gw.example.com", tls: true, want: true},
 		{name: "TLS page, TLS here", origins: []string{"https://gw.example.com"}, host: "gw.example.com", tls: true},
 		{name: "listed", origins: []string{"https://app.example.com"}, host: "gw.example.com", site: "cross-site"},
+		{name: "listed app", origins: []string{"capacitor://localhost"}, host: "gw.example.com"},
+		{name: "app that is not listed", origins: []string{"tauri://localhost"}, host: "localhost", want: true},
 		{name: "listed, other scheme", origins: []string{"http://app.example.com"}, host: "gw.example.com", want: true},
 		{name: "star is no origin", origins: []string{"*"}, host: "gw.example.com", want: true},
 		{name: "null is never listed", origins: []string{"null"}, host: "gw.example.com", want: true},
@@ -66,5 +69,34 @@ func TestForeignOrigin(t *testing.T) {
 				t.Errorf("ForeignOrigin = %v, want %v", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestCheckOrigin(t *testing.T) {
+	for _, origin := range []string{
+		"https://app.example.com", "http://localhost:3000", "https://app.example.com:8443", "http://app.example.com:443", "https://App.Example.COM",
+		"http://127.0.0.1:8080", "http://[::1]:3000", "https://xn--bcher-kva.example", "capacitor://localhost", "ionic://localhost",
+		"tauri://localhost", "https://tauri.localhost", "app://obsidian.md", "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+		"moz-extension://2c127fa4-62c7-7e4f-90e5-472b45eecfdc", "vscode-webview://0a1b2c",
+	} {
+		if err := CheckOrigin(origin); err != nil {
+			t.Errorf("%s %v", origin, err)
+		}
+	}
+	for origin, want := range map[string]string{
+		"null": "cannot be listed", "file://": "cannot be listed", "file:///home/index.html": "cannot be listed",
+		"": "is not an origin", "example.com": "is not an origin", "//example.com": "is not an origin", "https://": "is not an origin",
+		"https:example.com": "is not an origin", "https://:8443": "is not an origin", "https://a.example:": "is not an origin", "1app://x": "is not an origin",
+		"https://jack@a.example": "is not an origin", "https://a.example:x": "is not an origin", "https://[::1": "is not an origin",
+		"https://a.example/": "is more than", "https://a.example/path": "is more than", "https://a.example?x": "is more than", "https://a.example#x": "is more than",
+		"https://*.example.com": "has a *", "https://*": "has a *", "*://a.example": "is not an origin", "https://a.example:*": "has a *",
+		"https://bücher.example": "is not written", "https://a b.example": "is not written",
+		"https://a.example:443": "has the default port", "http://a.example:80": "has the default port", "HTTPS://a.example:443": "has the default port",
+		"https://a.example:0": "has a port", "https://a.example:08443": "has a port", "https://a.example:65536": "has a port",
+		"http://[0:0:0:0:0:0:0:1]:3000": "has an address",
+	} {
+		if err := CheckOrigin(origin); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: got %v, want that it %s", origin, err, want)
+		}
 	}
 }

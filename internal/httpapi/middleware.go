@@ -103,9 +103,9 @@ func (a *API) cors(next http.Handler) http.Handler {
 		if len(a.opts.CORSOrigins) > 0 {
 			h.Add("Vary", "Origin")
 		}
-		allowed := true
+		allowed, listed := true, a.listed(origin)
 		switch {
-		case origin != "" && a.listed(origin):
+		case origin != "" && listed:
 			h.Set("Access-Control-Allow-Origin", origin)
 			h.Set("Access-Control-Allow-Credentials", "true")
 			h.Set("Access-Control-Expose-Headers", "Retry-After")
@@ -125,13 +125,24 @@ func (a *API) cors(next http.Handler) http.Handler {
 			return
 		}
 		h.Set("Allow", methods)
+		h.Add("Vary", "Access-Control-Request-Headers")
 		if allowed && r.Header.Get("Access-Control-Request-Method") != "" {
 			h.Set("Access-Control-Allow-Methods", methods)
-			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, Last-Event-ID")
+			h.Set("Access-Control-Allow-Headers", allowedHeaders(r, listed))
 			h.Set("Access-Control-Max-Age", "600")
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
+}
+
+// allowedHeaders are those that a page may send. One that is listed by name is trusted with whatever it asks for: frameworks and tracing
+// add headers of theirs, and a preflight that misses one refuses the request.
+func allowedHeaders(r *http.Request, listed bool) string {
+	asked := strings.Join(r.Header.Values("Access-Control-Request-Headers"), ",")
+	if listed && asked != "" {
+		return asked
+	}
+	return "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
 }
 
 // listed tells whether an origin is configured by name. Origins are compared as browsers write them, in lower case.

@@ -239,6 +239,28 @@ func TestCORS_AnswersPreflights(t *testing.T) {
 	}
 }
 
+// Frameworks, tracing and SDKs add headers of their own; the pages of listed sites may send them.
+func TestCORS_EchoesTheHeadersThatListedPagesAskFor(t *testing.T) {
+	const asked = "cache-control,hx-request,mcp-protocol-version,traceparent,x-csrf-token,x-requested-with"
+	const fixed = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
+	g := newTestGateway(t, auth.None{}, Options{CORSOrigins: []string{"*", "https://app.example", "capacitor://localhost"}})
+	for _, test := range []struct{ origin, asked, want string }{
+		{"https://app.example", asked, asked}, {"capacitor://localhost", asked, asked}, {"https://app.example", "", fixed}, {"https://other.example", asked, fixed},
+	} {
+		headers := []string{"Origin", test.origin, "Access-Control-Request-Method", "GET"}
+		if test.asked != "" {
+			headers = append(headers, "Access-Control-Request-Headers", test.asked)
+		}
+		got := g.do(http.MethodOptions, "/subscribe", "", headers...)
+		if allowed := got.header.Get("Access-Control-Allow-Headers"); got.status != http.StatusNoContent || allowed != test.want {
+			t.Errorf("%s asks for %q: got %d %q, want %q", test.origin, test.asked, got.status, allowed, test.want)
+		}
+		if vary := strings.Join(got.header.Values("Vary"), ", "); vary != "Origin, Access-Control-Request-Headers" {
+			t.Errorf("Vary: %q", vary)
+		}
+	}
+}
+
 func TestPublish_AsksABodyForProgress(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
