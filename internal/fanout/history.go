@@ -75,7 +75,7 @@ func (h *Hub) Topic(ctx context.Context, topic string) (TopicInfo, error) {
 	var readErr error
 	var read sync.WaitGroup
 	read.Go(func() {
-		tails, readErr = h.broker.Read(ctx, p.index, []broker.Read{{Topic: topic, Limit: 1, Count: true}})
+		tails, readErr = h.describe(ctx, p, topic)
 	})
 	counts, err := h.ask(ctx, question{Topic: topic})
 	read.Wait()
@@ -90,4 +90,16 @@ func (h *Hub) Topic(ctx context.Context, topic string) (TopicInfo, error) {
 		info.First = entries[0].ID
 	}
 	return info, nil
+}
+
+// describe reads a topic's ends, and its first event, when it is its turn among the reads of histories.
+func (h *Hub) describe(ctx context.Context, p *partition, topic string) ([]broker.Tail, error) {
+	waiting, cancel := context.WithTimeout(ctx, h.opts.Timeout)
+	defer cancel()
+	end, err := h.reads.take(waiting, "", h.opts.EventBytes)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return h.broker.Read(ctx, p.index, []broker.Read{{Topic: topic, Limit: 1, Count: true}})
 }
