@@ -214,6 +214,7 @@ func TestJWKS_TakesTheLastKeyAway(t *testing.T) {
 			if err := j.Ready(); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
+			synctest.Wait()
 			if !strings.Contains(log.String(), "level=WARN") {
 				t.Errorf("%s: logged %q, want a warning", name, log.String())
 			}

@@ -81,10 +81,16 @@ func unavailable(slug, title, detail string) *problem {
 	return p
 }
 
+// A bodyError is what keeps a request's body from being read. Whatever it is, the client has made it, or has gone.
+type bodyError struct{ error }
+
+func (e *bodyError) Unwrap() error { return e.error }
+
 // problemOf is the one place where errors become what a client is told.
 func problemOf(err error) *problem {
 	var p *problem
 	var tooLong *http.MaxBytesError
+	var unread *bodyError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -125,6 +131,8 @@ func problemOf(err error) *problem {
 		return invalid("body: it ended early")
 	case errors.As(err, &tooLong):
 		return tooLarge("body: larger than %d bytes", tooLong.Limit)
+	case errors.As(err, &unread):
+		return invalid("body: it ended early, or its coding is malformed")
 	case errors.Is(err, context.Canceled):
 		return newProblem(http.StatusServiceUnavailable, "cancelled", "Cancelled", "the request was cancelled")
 	}

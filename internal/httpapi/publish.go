@@ -86,7 +86,7 @@ func (a *API) readItems(w http.ResponseWriter, r *http.Request) ([]item, bool, e
 	var body bytes.Buffer
 	body.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead) // what a header promises is not trusted further
 	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
-		return nil, false, err
+		return nil, false, &bodyError{err}
 	}
 	return parseBody(body.Bytes(), a.opts.MaxEventBytes)
 }
