@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -53,6 +54,11 @@ func (id Identity) MaySubscribe(topic string) bool {
 // MayPublish reports whether the identity may publish to topic. A name that starts with "@" is no topic.
 func (id Identity) MayPublish(topic string) bool {
 	return isTopic(topic) && (id.anonymous || granted(id.publish, topic))
+}
+
+// MayPublishAny reports whether there is anything that the identity may publish to: what can be told without knowing where.
+func (id Identity) MayPublishAny() bool {
+	return id.anonymous || slices.ContainsFunc(id.publish, func(pattern string) bool { return pattern != "" })
 }
 
 // MaySubscribeInbox reports whether the identity may follow user's personal events and read their history: those of

@@ -72,20 +72,21 @@ type publisher interface {
 
 // An API is the gateway's HTTP surface. It owns nothing that has to be closed.
 type API struct {
-	hub       *fanout.Hub
-	publisher publisher // the hub
-	streams   *stream.Streams
-	who       auth.Authenticator
-	opts      Options
-	log       *slog.Logger
-	topics    nameList
-	users     nameList
-	leases    *limit.Streams
-	rate      *limit.Rate
-	metrics   *metrics
-	build     build.Info
-	grace     time.Duration    // bodyGrace
-	clock     func() time.Time // the wall clock, by which tokens expire; it may step
+	hub        *fanout.Hub
+	publisher  publisher // the hub
+	streams    *stream.Streams
+	who        auth.Authenticator
+	opts       Options
+	log        *slog.Logger
+	topics     nameList
+	users      nameList
+	leases     *limit.Streams
+	rate       *limit.Rate
+	metrics    *metrics
+	build      build.Info
+	grace      time.Duration    // bodyGrace
+	answerTime time.Duration    // answerTime
+	clock      func() time.Time // the wall clock, by which tokens expire; it may step
 
 	drain    sync.Once
 	draining chan struct{} // closed by Drain
@@ -95,21 +96,22 @@ type API struct {
 func New(hub *fanout.Hub, streams *stream.Streams, who auth.Authenticator, opts Options) *API {
 	opts = opts.withDefaults()
 	return &API{
-		hub:       hub,
-		publisher: hub,
-		streams:   streams,
-		who:       who,
-		opts:      opts,
-		log:       opts.Log,
-		topics:    opts.Topics,
-		users:     opts.Users,
-		leases:    limit.NewStreams(opts.Streams),
-		rate:      limit.NewRate(opts.PublishRate, opts.PublishBurst),
-		metrics:   newMetrics(hub, streams),
-		build:     build.Read(),
-		grace:     bodyGrace,
-		clock:     time.Now,
-		draining:  make(chan struct{}),
+		hub:        hub,
+		publisher:  hub,
+		streams:    streams,
+		who:        who,
+		opts:       opts,
+		log:        opts.Log,
+		topics:     opts.Topics,
+		users:      opts.Users,
+		leases:     limit.NewStreams(opts.Streams),
+		rate:       limit.NewRate(opts.PublishRate, opts.PublishBurst),
+		metrics:    newMetrics(hub, streams),
+		build:      build.Read(),
+		grace:      bodyGrace,
+		answerTime: answerTime,
+		clock:      time.Now,
+		draining:   make(chan struct{}),
 	}
 }
 

@@ -120,6 +120,9 @@ func (l *lineReader) allow() bool {
 			l.began = time.Now()
 		}
 		deadline = l.began.Add(bodyGrace + time.Duration(len(l.buf))*time.Second/bodyRate)
+		if latest := time.Now().Add(bodyGrace); latest.Before(deadline) {
+			deadline = latest // what came fast earns no rest
+		}
 	} else {
 		l.began = time.Time{}
 	}

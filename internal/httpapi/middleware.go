@@ -3,7 +3,6 @@ package httpapi
 import (
 	"bufio"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,14 +12,6 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-)
-
-const (
-	// bodyGrace and bodyRate are how slowly a body may come: whatever it has of the first, and of the second per second.
-	bodyGrace = 10 * time.Second
-	bodyRate  = 16 << 10
-	// answerTime bounds how long an answer that is no stream may take to be taken in.
-	answerTime = 30 * time.Second
 )
 
 // A recorder remembers whether and how a request was answered.
@@ -178,44 +169,4 @@ func escaped(next http.Handler) http.Handler {
 		r.URL.RawPath = r.URL.EscapedPath()
 		next.ServeHTTP(w, r)
 	})
-}
-
-// timed gives the body and the answer their times. Streams take them off again with untimed.
-func (a *API) timed(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		control := http.NewResponseController(w)
-		now := time.Now()
-		_ = control.SetWriteDeadline(now.Add(answerTime)) // a writer without deadlines is a test's
-		if r.Body != nil && r.Body != http.NoBody {
-			due := now.Add(a.grace)
-			_ = control.SetReadDeadline(due)
-			r.Body = &pacedBody{ReadCloser: r.Body, control: control, due: due}
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func untimed(w http.ResponseWriter) {
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{})
-	_ = control.SetWriteDeadline(time.Time{})
-}
-
-// A pacedBody cuts off a body that trickles in: its deadline moves only with what has come.
-type pacedBody struct {
-	io.ReadCloser
-	control *http.ResponseController
-	due     time.Time
-}
-
-func (b *pacedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, io.EOF) {
-		// From here on net/http reads to notice that the client has gone; it must not time out.
-		_ = b.control.SetReadDeadline(time.Time{})
-		return n, err
-	}
-	b.due = b.due.Add(time.Duration(n) * time.Second / bodyRate)
-	_ = b.control.SetReadDeadline(b.due)
-	return n, err
 }

@@ -35,6 +35,9 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) error {
 	if err := checkLine("Idempotency-Key", key); err != nil {
 		return err
 	}
+	if !who.MayPublishAny() {
+		return forbidden("token: it does not allow to publish to anything")
+	}
 	from := sender{who: who, address: limit.Network(limit.ClientIP(r, a.opts.TrustedProxies)).String()}
 	if isLines(r) {
 		return a.publishLines(w, r, from, key)
