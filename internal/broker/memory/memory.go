@@ -20,12 +20,15 @@ import (
 // MemoryOptions are the limits of a Memory broker. The zero value of a field means its default in brackets.
 type Options struct {
 	Retention broker.Retention
-	MaxBytes  int // of all events kept; the topic published to longest ago loses its events first [512 MiB]
+	// MaxBytes is how much may be kept: events, topics' last ids, keys of idempotency, cuts. The topic published to longest ago
+	// loses its events first; where there are none left to drop, publishes are refused [512 MiB].
+	MaxBytes int
+	Timeout  time.Duration // how long a publish waits for feeds to be read [2s]
 }
 
 const (
 	memoryQueue    = 8192 // messages waiting for a feed; publishers wait beyond
-	memoryOverhead = 256  // bytes that a topic or an event takes besides its frame, about
+	memoryOverhead = 256  // bytes that a topic, an event, a key or a cut takes besides its text, about
 )
 
 var errFeedClosed = errors.New("the feed is closed")
@@ -68,6 +71,7 @@ type key struct {
 func New(opts Options) *Broker {
 	opts.Retention = opts.Retention.WithDefaults()
 	opts.MaxBytes = cmp.Or(opts.MaxBytes, 512<<20)
+	opts.Timeout = cmp.Or(opts.Timeout, 2*time.Second)
 	m := &Broker{
 		opts: opts, topics: make(map[string]*topic), keys: make(map[string]key),
 		feeds: make(map[*feed]struct{}), cuts: make(map[string]time.Time),
@@ -92,16 +96,21 @@ func (m *Broker) nextID(floor broker.ID, now time.Time) broker.ID {
 	return m.last
 }
 
-// Publish executes ops in order.
-func (m *Broker) Publish(_ context.Context, _ int, ops []broker.Op) []broker.Result {
+// Publish executes ops in order. While a feed's queue is full it waits, until ctx is done or Timeout is over.
+func (m *Broker) Publish(ctx context.Context, _ int, ops []broker.Op) []broker.Result {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for m.congested() {
-		m.room.Wait()
+	results := make([]broker.Result, len(ops))
+	if m.congested() {
+		if err := m.waitRoom(ctx); err != nil {
+			for i := range results {
+				results[i].Err = err
+			}
+			return results
+		}
 	}
 	now := time.Now()
 	m.expire(now)
-	results := make([]broker.Result, len(ops))
 	for i := range ops {
 		results[i] = m.publish(&ops[i], now)
 	}
@@ -109,6 +118,25 @@ func (m *Broker) Publish(_ context.Context, _ int, ops []broker.Op) []broker.Res
 		feed.wake.Signal()
 	}
 	return results
+}
+
+// waitRoom waits, with mu released, until no feed's queue is full.
+func (m *Broker) waitRoom(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, m.opts.Timeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.room.Broadcast()
+	})
+	defer stop()
+	for m.congested() {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("%w: %w: %d events wait to be dispatched: %w", broker.ErrUnavailable, broker.ErrNotSent, memoryQueue, err)
+		}
+		m.room.Wait()
+	}
+	return nil
 }
 
 func (m *Broker) congested() bool {
@@ -158,6 +186,7 @@ func (m *Broker) publish(op *broker.Op, now time.Time) broker.Result {
 	if op.Key != "" {
 		m.keys[op.Key] = key{id: id, lapses: now.Add(m.opts.Retention.Key)}
 		m.spent = append(m.spent, op.Key)
+		m.bytes += memoryOverhead + len(op.Key)
 	}
 	m.store(t, entry, now)
 	for feed := range m.feeds {
@@ -230,6 +259,7 @@ func (m *Broker) expire(now time.Time) {
 	}
 	for len(m.spent) > 0 && !now.Before(m.keys[m.spent[0]].lapses) {
 		delete(m.keys, m.spent[0])
+		m.bytes -= memoryOverhead + len(m.spent[0])
 		m.spent = m.spent[1:]
 	}
 }
@@ -334,8 +364,17 @@ func (m *Broker) Now(context.Context) (time.Time, error) { return time.Now(), ni
 func (m *Broker) RememberCut(_ context.Context, owner string, at time.Time, keep time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	maps.DeleteFunc(m.cuts, func(_ string, old time.Time) bool { return at.Sub(old) > keep })
+	if _, known := m.cuts[owner]; !known {
+		m.bytes += memoryOverhead + len(owner)
+	}
 	m.cuts[owner] = at
+	maps.DeleteFunc(m.cuts, func(name string, old time.Time) bool {
+		lapsed := at.Sub(old) > keep
+		if lapsed {
+			m.bytes -= memoryOverhead + len(name)
+		}
+		return lapsed
+	})
 	return nil
 }
 
