@@ -28,13 +28,13 @@ func (p *partition) catchUp(ctx context.Context) error {
 	}
 	p.mu.Lock()
 	p.bornLocked(mark.Born)
-	p.mu.Unlock()
+	p.unlock()
 	if err := p.readThrough(ctx, topics, mark.Head, false); err != nil {
 		return err
 	}
 	p.heard.Store(time.Now().UnixNano())
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	p.releaseLocked(mark)
 	return nil
 }
@@ -155,11 +155,12 @@ func (p *partition) behind(ctx context.Context, topics []*topic, end broker.ID, 
 				r.t, r.closed, r.forgotten = t, tails[i].Closed, last.IsZero()
 				readers = append(readers, r)
 			case t.exact && last.Less(t.chain) && !last.IsZero() && !crossing:
-				p.log.Warn("Redis has lost an event", "topic", t.name, "event_id", t.chain.String())
+				name, chain := t.name, t.chain
+				p.noteLocked(func() { p.log.Warn("Redis has lost an event", "topic", name, "event_id", chain.String()) })
 				t.exact, p.lost = false, true
 			}
 		}
-		p.mu.Unlock()
+		p.unlock()
 	}
 	return readers, nil
 }
@@ -178,9 +179,10 @@ func (p *partition) caughtLocked(t *topic, e broker.Entry) {
 // lateLocked tells the streams whose position is beyond an event already, which a living connection did not bring, that they
 // miss it: ids must not fall.
 func (p *partition) lateLocked(t *topic, e broker.Entry) {
+	frames := make(gapFrames)
 	for _, pt := range t.parts {
 		if pt.live && !pt.pos.Less(e.ID) {
-			pt.pushGap(&item{id: e.ID, topic: t.name, after: t.chain, oldest: e.ID})
+			pt.pushGap(&item{id: e.ID, topic: t.name, after: t.chain, oldest: e.ID}, frames)
 		}
 	}
 }
@@ -194,9 +196,10 @@ func (p *partition) missingLocked(it *item) {
 		t.closed = closed
 	}
 	t.chain, t.exact = it.id, false
+	frames := make(gapFrames)
 	for _, pt := range t.parts {
 		if pt.live {
-			pt.pushGap(it)
+			pt.pushGap(it, frames)
 			pt.finishLocked()
 		}
 	}
@@ -220,14 +223,16 @@ func (p *partition) birthLocked(born broker.ID) {
 	if first {
 		return
 	}
-	p.log.Warn("Redis has lost events; every stream is told a gap", "event_id", born.String())
+	p.noteLocked(func() {
+		p.log.Warn("Redis has lost events; every stream is told a gap", "event_id", born.String())
+	})
 	at := broker.Later(born, p.watermark)
-	told := make(map[*part]bool)
+	told, frames := make(map[*part]bool), make(gapFrames)
 	for _, t := range p.topics {
 		for _, pt := range t.parts {
 			if pt.live && !told[pt] {
 				told[pt] = true
-				pt.pushAllGaps(at, p.sureLocked(pt.pos), true)
+				pt.pushAllGaps(at, p.sureLocked(pt.pos), true, frames)
 				pt.finishLocked()
 			}
 			pt.crossed = pt.crossed || (!pt.live && !pt.pos.Less(born))

@@ -55,6 +55,7 @@ type partition struct {
 
 	changed chan struct{} // closed and replaced when state changes
 	logSize int           // bytes in all topics' logs
+	notes   []func()      // lines of the log, see noteLocked
 }
 
 // dispatchState says what becomes of the events that the connection delivers.
@@ -101,11 +102,24 @@ func (p *partition) setStateLocked(s dispatchState) {
 	}
 }
 
+// noteLocked keeps a line of the log until the lock is released: who writes the log may be slow, and all streams wait.
+func (p *partition) noteLocked(line func()) { p.notes = append(p.notes, line) }
+
+// unlock releases the dispatch lock, and writes what was noted under it.
+func (p *partition) unlock() {
+	notes := p.notes
+	p.notes = nil
+	p.mu.Unlock()
+	for _, line := range notes {
+		line()
+	}
+}
+
 // receive takes what the connection of a generation delivered.
 func (p *partition) receive(generation uint64, messages []broker.Message) {
 	p.heard.Store(time.Now().UnixNano())
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if generation != p.generation {
 		return
 	}
@@ -262,7 +276,9 @@ func (p *partition) openLocked(seq uint64) {
 
 // breakLocked stops the dispatch until a catch-up has read what the connection did not bring.
 func (p *partition) breakLocked(why, name string, id broker.ID, lost bool) {
-	p.log.Warn("catching up with Redis", "reason", why, "topic", name, "event_id", id.String())
+	p.noteLocked(func() {
+		p.log.Warn("catching up with Redis", "reason", why, "topic", name, "event_id", id.String())
+	})
 	p.lost = p.lost || lost
 	p.restartLocked()
 }

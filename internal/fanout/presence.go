@@ -45,9 +45,16 @@ type answer struct {
 type questions struct {
 	mu   sync.Mutex
 	last uint64
-	open map[string]chan answer // by question id
+	open map[string]*poll // by question id
 
 	listing sync.Mutex // held by whoever lists topics: one at a time looks at all of them
+}
+
+// A poll sums up the answers to one question, as they come. Guarded by questions.mu.
+type poll struct {
+	counted
+	answers int
+	more    chan struct{} // tells that there is another answer; one slot
 }
 
 // Topics lists public topics that have streams, over all replicas, by name: at most limit of those after a name.
@@ -80,45 +87,79 @@ type counted struct {
 
 // ask puts a question to all replicas and sums up their answers. A replica that does not answer in time is left out.
 func (h *Hub) ask(ctx context.Context, q question) (counted, error) {
-	replies := make(chan answer, 64)
-	h.questions.mu.Lock()
-	h.questions.last++
-	q.ID, q.From = strconv.FormatUint(h.questions.last, 10), h.broker.Replica()
-	if h.questions.open == nil {
-		h.questions.open = make(map[string]chan answer)
-	}
-	h.questions.open[q.ID] = replies
-	h.questions.mu.Unlock()
-	defer func() {
-		h.questions.mu.Lock()
-		delete(h.questions.open, q.ID)
-		h.questions.mu.Unlock()
-	}()
+	q.From = h.broker.Replica()
+	var answers *poll
+	q.ID, answers = h.questions.begin()
 	asked, err := h.send(ctx, "", controlMessage{Ask: &q})
 	if err != nil {
+		h.questions.end(q.ID)
 		return counted{}, err
 	}
 	patience := time.NewTimer(askPatience)
 	defer patience.Stop()
-	total := counted{streams: make(map[string]int)}
-	for range asked {
+	for h.questions.answered(answers) < asked {
 		select {
-		case reply := <-replies:
-			for topic, streams := range reply.Streams {
-				total.streams[topic] += streams
-			}
-			if reply.End != "" {
-				total.ends = append(total.ends, reply.End)
-			}
+		case <-answers.more:
 		case <-patience.C:
 			h.opts.Log.Warn("a replica did not answer in time", "asked", asked)
+			total := h.questions.end(q.ID)
 			total.partial = true
 			return total, nil
 		case <-ctx.Done():
+			h.questions.end(q.ID)
 			return counted{}, broker.ErrUnavailable
 		}
 	}
-	return total, nil
+	return h.questions.end(q.ID), nil
+}
+
+func (q *questions) begin() (id string, answers *poll) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.last++
+	id = strconv.FormatUint(q.last, 10)
+	answers = &poll{counted: counted{streams: make(map[string]int)}, more: make(chan struct{}, 1)}
+	if q.open == nil {
+		q.open = make(map[string]*poll)
+	}
+	q.open[id] = answers
+	return id, answers
+}
+
+func (q *questions) answered(p *poll) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return p.answers
+}
+
+// take adds an answer to its question, if somebody still waits for it.
+func (q *questions) take(a *answer) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p := q.open[a.ID]
+	if p == nil {
+		return
+	}
+	p.answers++
+	for topic, streams := range a.Streams {
+		p.streams[topic] += streams
+	}
+	if a.End != "" {
+		p.ends = append(p.ends, a.End)
+	}
+	select {
+	case p.more <- struct{}{}:
+	default:
+	}
+}
+
+// end returns the sum of the answers, which changes no more.
+func (q *questions) end(id string) counted {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	total := q.open[id].counted
+	delete(q.open, id)
+	return total
 }
 
 func (h *Hub) send(ctx context.Context, to string, m controlMessage) (int, error) {
@@ -147,13 +188,7 @@ func (h *Hub) control(payload []byte) {
 			}
 		})
 	case m.Answer != nil:
-		h.questions.mu.Lock()
-		replies := h.questions.open[m.Answer.ID]
-		h.questions.mu.Unlock()
-		select {
-		case replies <- *m.Answer:
-		default: // nobody waits for it any more
-		}
+		h.questions.take(m.Answer)
 	case m.Cut != nil:
 		h.cutLocal(*m.Cut)
 	}

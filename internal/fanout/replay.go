@@ -84,7 +84,7 @@ func (s *Subscription) tellLost() {
 	for i, pt := range lost {
 		pt.p.mu.Lock()
 		at := pt.p.watermark
-		pt.pushAllGaps(at, broker.ID{}, i == len(lost)-1)
+		pt.pushAllGaps(at, broker.ID{}, i == len(lost)-1, nil)
 		unlock := s.order()
 		pt.pos, pt.lost = at, false
 		unlock()
@@ -156,7 +156,7 @@ func (p *partition) step(pt *part, told map[string]broker.ID) (step, []*topic) {
 	}
 	if pt.crossed {
 		pt.crossed = false
-		pt.pushAllGaps(p.watermark, p.sureLocked(pt.pos), true)
+		pt.pushAllGaps(p.watermark, p.sureLocked(pt.pos), true, nil)
 		return stepMore, nil
 	}
 	if pt.pos.Less(p.born) {
@@ -218,7 +218,7 @@ func (pt *part) push(items []item, limit int) int {
 			return i
 		}
 		if it.gap {
-			pt.pushGap(it)
+			pt.pushGap(it, nil)
 		} else {
 			pt.pushEvent(it.entry)
 		}
@@ -253,7 +253,7 @@ func (pt *part) readDeep(ctx context.Context) error {
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		pt.pushAllGaps(born, from, true)
+		pt.pushAllGaps(born, from, true, nil)
 		return nil
 	}
 	return pt.drain(ctx, m)

@@ -337,7 +337,7 @@ func (p *partition) audit(ctx context.Context) error {
 		return fmt.Errorf("audit %d topics: %w", len(topics), err)
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	for i := range topics {
 		if p.state == live && p.born == born && p.topics[topics[i].topic.name] == topics[i].topic {
 			p.auditLocked(&topics[i], tails[i].Last, watermark)

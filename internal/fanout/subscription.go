@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -400,56 +399,4 @@ func (pt *part) sayPosition() {
 	if pt.sub.unsaid {
 		pt.sub.sink.Push(positionFrame(pt.sub.toldLocked()))
 	}
-}
-
-// pushGap tells the stream a gap. It has an id only if it tells a position that is above the stream's.
-func (pt *part) pushGap(it *item) {
-	defer pt.sub.order()()
-	id := ""
-	if pt.pos.Less(it.tell) {
-		pt.pos = it.tell
-		id = pt.sub.toldLocked()
-	} else if !it.tell.IsZero() {
-		pt.sub.unsaid = true // the client's own id may be below the gap: it would be told again
-	}
-	if !pt.sub.sink.Push(sse.NewFrame(gapBlock(it.topic, it.after, it.oldest), id)) {
-		pt.live = false
-	}
-}
-
-// pushAllGaps tells the stream that every one of its topics may miss events after an id, up to at, and with tell that this
-// is its position now.
-func (pt *part) pushAllGaps(at, after broker.ID, tell bool) {
-	for i, m := range pt.topics {
-		it := item{id: at, topic: m.topic.name, after: after}
-		if tell && i == len(pt.topics)-1 {
-			it.tell = at
-		}
-		pt.pushGap(&it)
-	}
-}
-
-// gapBlock encodes a gap event. An id that is not known is null.
-func gapBlock(topic string, after, oldest broker.ID) []byte {
-	var data struct {
-		Topic  string  `json:"topic,omitempty"`
-		User   string  `json:"user,omitempty"`
-		After  *string `json:"after"`
-		Oldest *string `json:"oldest"`
-	}
-	if user, personal := strings.CutPrefix(topic, "@"); personal {
-		data.User = user
-	} else {
-		data.Topic = topic
-	}
-	known := func(id broker.ID) *string {
-		if id.IsBeginning() {
-			return nil
-		}
-		text := id.String()
-		return &text
-	}
-	data.After, data.Oldest = known(after), known(oldest)
-	text, _ := json.Marshal(data) // strings always encode
-	return sse.AppendBlock(nil, "gap", 0, text)
 }
