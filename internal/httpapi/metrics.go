@@ -88,7 +88,7 @@ func newStateCollector(hub *fanout.Hub, streams *stream.Streams) *stateCollector
 		streams:   streams,
 		ready:     desc("broker_ready", "1 while the event store answers and this replica has caught up, else 0."),
 		open:      desc("streams_open", "Open streams of this replica."),
-		delivered: desc("events_delivered_total", "Frames written to streams: events, heartbeats and the like."),
+		delivered: desc("events_delivered_total", "Events written to streams, gaps and the like included; heartbeats are none."),
 		bytes:     desc("delivered_bytes_total", "Bytes of these frames."),
 		writes:    desc("stream_writes_total", "Writes that took these frames; one takes all that is pending for a stream."),
 		closed:    desc("streams_closed_total", "Streams that have ended, by reason.", "reason"),

@@ -38,6 +38,9 @@ func NewPing() *Frame { return &Frame{wire: []byte(": ping\n")} }
 // stream for a broken one.
 func (f *Frame) Whole() bool { return bytes.HasSuffix(f.wire, []byte("\n\n")) || len(f.wire) == 1 }
 
+// IsPing tells whether the frame is a heartbeat, and carries no event.
+func (f *Frame) IsPing() bool { return f.wire[0] == ':' }
+
 // Bytes returns the frame as it goes to the socket, blank line included. The caller must not change it.
 func (f *Frame) Bytes() []byte { return f.wire }
 

@@ -84,9 +84,9 @@ func (s *shard) visit(st *Stream) {
 			return
 		}
 		if n > 0 {
-			var done int
-			done, frames, offset = st.wrote(n)
-			s.tally.frames += done
+			var events int
+			events, frames, offset = st.wrote(n)
+			s.tally.events += events
 			s.tally.bytes += n
 			s.tally.writes++
 		}

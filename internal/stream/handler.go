@@ -83,8 +83,8 @@ func (p *handlerPath) flush(st *Stream) bool {
 			st.end(reasonClient, true)
 			return false
 		}
-		done, _, _ := st.wrote(n)
-		st.set.counters.add(tally{frames: done, bytes: n, writes: 1})
+		events, _, _ := st.wrote(n)
+		st.set.counters.add(tally{events: events, bytes: n, writes: 1})
 	}
 }
 

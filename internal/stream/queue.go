@@ -26,20 +26,23 @@ func (q *queue) push(frame *sse.Frame) {
 	q.bytes += frame.Len()
 }
 
-// advance takes n written bytes off the front and returns how many frames they completed. It moves frames within the
+// advance takes n written bytes off the front and returns how many events they completed. It moves frames within the
 // slice: only the writer, which looks at them without the lock, may call it.
-func (q *queue) advance(n int) int {
+func (q *queue) advance(n int) (events int) {
 	q.bytes -= n
 	q.offset += n
 	done := 0
 	for done < len(q.frames) && q.offset >= q.frames[done].Len() {
 		q.offset -= q.frames[done].Len()
+		if !q.frames[done].IsPing() {
+			events++
+		}
 		done++
 	}
 	kept := copy(q.frames, q.frames[done:])
 	clear(q.frames[kept:])
 	q.frames = q.frames[:kept]
-	return done
+	return events
 }
 
 // signal wakes whoever waits for room.

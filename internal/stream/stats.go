@@ -54,8 +54,8 @@ func parseReason(label string) reason {
 // Stats is what has happened since New.
 type Stats struct {
 	Open      int              // streams open now
-	Delivered int64            // frames written, each stream's counted
-	Bytes     int64            // their bytes
+	Delivered int64            // events written, each stream's counted; heartbeats are none
+	Bytes     int64            // all bytes, those of heartbeats too
 	Writes    int64            // writes that took them: a write carries all that is pending of a stream
 	Closed    map[string]int64 // ended streams by reason; holds every reason
 }
@@ -68,13 +68,13 @@ type counters struct {
 
 // add counts one writer's work.
 func (c *counters) add(t tally) {
-	c.delivered.Add(int64(t.frames))
+	c.delivered.Add(int64(t.events))
 	c.bytes.Add(int64(t.bytes))
 	c.writes.Add(int64(t.writes))
 }
 
 // tally is the work of one writer since it last reported to the counters.
-type tally struct{ frames, bytes, writes int }
+type tally struct{ events, bytes, writes int }
 
 // Stats reads the counters.
 func (s *Streams) Stats() Stats {

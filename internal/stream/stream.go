@@ -198,23 +198,23 @@ func (st *Stream) pending() (frames []*sse.Frame, offset int, over bool) {
 
 // wrote tells that n bytes of what pending returned have been written. It returns how many frames that completed, and
 // what is pending now.
-func (st *Stream) wrote(n int) (done int, frames []*sse.Frame, offset int) {
+func (st *Stream) wrote(n int) (events int, frames []*sse.Frame, offset int) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	done = st.q.advance(n)
+	events = st.q.advance(n)
 	if len(st.q.frames) > 0 {
 		st.q.since = st.set.wheel.now.Load()
 		if st.roomyLocked() {
 			st.q.signal()
 		}
-		return done, st.q.frames, st.q.offset
+		return events, st.q.frames, st.q.offset
 	}
 	st.set.free(st.q)
 	st.q = nil
 	if st.reason != reasonNone {
 		st.wakeLocked() // for the writer to let go
 	}
-	return done, nil, 0
+	return events, nil, 0
 }
 
 // block notes that the socket takes no more.
