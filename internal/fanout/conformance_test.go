@@ -553,6 +553,33 @@ func TestHub_CutsAnOwnersStreams(t *testing.T) {
 	})
 }
 
+func TestHub_CutsAStreamThatJoins(t *testing.T) {
+	eachWorld(t, settings{}, func(t *testing.T, w world) {
+		h := w.hub(t, "a")
+		s, err := h.Join(t.Context(), JoinRequest{Topics: []string{"t"}, Owner: "jack"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Leave()
+		if err := h.Cut(t.Context(), "jack"); err != nil {
+			t.Fatal(err)
+		}
+		redistest.Eventually(t, 10*time.Second, func() error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if !s.cut {
+				return errors.New("the subscription is not cut")
+			}
+			return nil
+		})
+		r := newRecorder()
+		if err := s.Deliver(t.Context(), r); !errors.Is(err, ErrCut) {
+			t.Errorf("deliver: got %v, want ErrCut", err)
+		}
+		r.waitEnd(t, "cut")
+	})
+}
+
 func TestHub_RemembersCutsForReplicasThatComeLater(t *testing.T) {
 	url, client := redistest.Start(t)
 	learned := make(chan string, 8)

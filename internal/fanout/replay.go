@@ -27,6 +27,7 @@ func (s *Subscription) Deliver(ctx context.Context, sink Sink) error {
 	s.mu.Unlock()
 	defer s.delivered()
 	if cut {
+		sink.End("cut")
 		return ErrCut
 	}
 	s.tellLost()
@@ -106,8 +107,8 @@ func (pt *part) replay(ctx context.Context) error {
 		if err := pt.sub.sink.WaitRoom(ctx); err != nil {
 			return err
 		}
-		step, low := pt.p.step(pt, told)
-		switch step {
+		result, low := pt.p.step(pt, told)
+		switch result {
 		case stepLive:
 			return nil
 		case stepLeft:
@@ -120,7 +121,7 @@ func (pt *part) replay(ctx context.Context) error {
 				}
 			}
 		default:
-			deep = step == stepDeep
+			deep = result == stepDeep
 		}
 	}
 }
@@ -135,20 +136,20 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// step is what one step of a replay came to.
-type step uint8
+// stepResult is what one step of a replay came to.
+type stepResult uint8
 
 const (
-	stepMore step = iota // some was pushed; there is more
-	stepLive             // all was pushed, and the part is live
-	stepLow              // topics' logs do not reach down to the part's position
-	stepDeep             // the part is at a position that logs never reach
-	stepLeft             // the subscription has been left
+	stepMore stepResult = iota // some was pushed; there is more
+	stepLive                   // all was pushed, and the part is live
+	stepLow                    // topics' logs do not reach down to the part's position
+	stepDeep                   // the part is at a position that logs never reach
+	stepLeft                   // the subscription has been left
 )
 
 // step pushes the next events from the topics' logs, as many as half a queue takes. When nothing is left the part is
 // live at once, under the same lock: there is no seam. told: by topic, the end of the gap that the replay has told already.
-func (p *partition) step(pt *part, told map[string]broker.ID) (step, []*topic) {
+func (p *partition) step(pt *part, told map[string]broker.ID) (stepResult, []*topic) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if pt.left {
