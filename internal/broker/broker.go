@@ -20,6 +20,8 @@ var (
 	ErrNotSent = errors.New("nothing was sent to Redis")
 	// ErrForeign: the keys in Redis belong to gateways that are set up in another way. Nothing is done to them.
 	ErrForeign = errors.New("Redis is in use by gateways that are set up otherwise")
+	// ErrRefused: Redis refuses what it was asked for, and will until somebody has acted.
+	ErrRefused = errors.New("Redis refuses")
 	// ErrFull: the broker refuses writes for want of memory; nothing was published.
 	ErrFull = errors.New("there is no room for the event")
 	// ErrTopicClosed: the topic's close event has been published.

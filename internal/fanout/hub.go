@@ -116,11 +116,32 @@ func (h *Hub) Close() error {
 	return nil
 }
 
+// A refuser is a broker that may refuse events while it delivers others.
+type refuser interface {
+	// Refused tells why no event of a partition is taken, or nil.
+	Refused(part int) error
+	// Refusals tells how often something was refused, by kind.
+	Refusals() map[string]uint64
+}
+
+// Refusals tells how often Redis has refused something, by kind.
+func (h *Hub) Refusals() map[string]uint64 {
+	if store, can := h.broker.(refuser); can {
+		return store.Refusals()
+	}
+	return nil
+}
+
 // Ready tells whether every partition is connected and up to date: nil, or what is not.
 func (h *Hub) Ready() error {
 	for _, p := range h.partitions {
 		if isLive, fault := p.health(); !isLive {
 			return fmt.Errorf("%w: partition %d is not connected or catching up: %w", broker.ErrUnavailable, p.index, fault)
+		}
+		if store, can := h.broker.(refuser); can {
+			if err := store.Refused(p.index); err != nil {
+				return fmt.Errorf("%w: partition %d takes no events: %w", broker.ErrUnavailable, p.index, err)
+			}
 		}
 	}
 	if h.remembersCuts() && !h.cutsKnown.Load() {

@@ -42,5 +42,8 @@ func storeDetail(err error) string {
 	if errors.Is(err, broker.ErrForeign) {
 		return broker.ErrForeign.Error()
 	}
+	if errors.Is(err, broker.ErrRefused) {
+		return "Redis refuses what the gateway asks of it; the gateway's log has its words"
+	}
 	return "the event store is unavailable"
 }

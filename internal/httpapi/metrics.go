@@ -76,7 +76,7 @@ type stateCollector struct {
 	hub     *fanout.Hub
 	streams *stream.Streams
 
-	ready, open, delivered, bytes, writes, closed *prometheus.Desc
+	ready, open, delivered, bytes, writes, closed, refusals *prometheus.Desc
 }
 
 func newStateCollector(hub *fanout.Hub, streams *stream.Streams) *stateCollector {
@@ -92,12 +92,13 @@ func newStateCollector(hub *fanout.Hub, streams *stream.Streams) *stateCollector
 		bytes:     desc("delivered_bytes_total", "Bytes of these frames."),
 		writes:    desc("stream_writes_total", "Writes that took these frames; one takes all that is pending for a stream."),
 		closed:    desc("streams_closed_total", "Streams that have ended, by reason.", "reason"),
+		refusals:  desc("redis_refusals_total", "What Redis has refused, by the kind of its answer.", "kind"),
 	}
 }
 
 // Describe sends the descriptions of all metrics.
 func (c *stateCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{c.ready, c.open, c.delivered, c.bytes, c.writes, c.closed} {
+	for _, desc := range []*prometheus.Desc{c.ready, c.open, c.delivered, c.bytes, c.writes, c.closed, c.refusals} {
 		descs <- desc
 	}
 }
@@ -119,5 +120,8 @@ func (c *stateCollector) Collect(values chan<- prometheus.Metric) {
 	send(c.writes, prometheus.CounterValue, float64(stats.Writes))
 	for reason, count := range stats.Closed {
 		send(c.closed, prometheus.CounterValue, float64(count), reason)
+	}
+	for kind, count := range c.hub.Refusals() {
+		send(c.refusals, prometheus.CounterValue, float64(count), kind)
 	}
 }

@@ -22,6 +22,9 @@ import (
 // retryUnavailable is the Retry-After of an answer that comes from the event store being away.
 const retryUnavailable = 2 * time.Second
 
+// retryRefused is the Retry-After of what does not pass by itself.
+const retryRefused = 30 * time.Second
+
 // A problem is an error as clients see it: an answer by RFC 9457. Its detail never shows an internal cause.
 type problem struct {
 	Type   string `json:"type"`
@@ -86,6 +89,14 @@ type bodyError struct{ error }
 
 func (e *bodyError) Unwrap() error { return e.error }
 
+// storeRefuses is the problem of a store that takes nothing until its operator has acted.
+func storeRefuses() *problem {
+	p := unavailable("refused", "Event store refuses", "the event store refuses what this gateway asks of it; "+
+		"trying again does not help before its operator has acted, and is safe with the same key")
+	p.retryAfter = retryRefused
+	return p
+}
+
 // problemOf is the one place where errors become what a client is told.
 func problemOf(err error) *problem {
 	var p *problem
@@ -116,6 +127,8 @@ func problemOf(err error) *problem {
 		return unavailable("store-full", "Event store full", "the event store has no room; nothing was published")
 	case errors.Is(err, fanout.ErrBusy):
 		return unavailable("busy", "Busy", "others are reading as much of the history as may be read at a time; try again later")
+	case errors.Is(err, broker.ErrRefused), errors.Is(err, broker.ErrForeign):
+		return storeRefuses()
 	case errors.Is(err, broker.ErrNotSent), errors.Is(err, broker.ErrStopped):
 		return unavailable("not-sent", "Event store unavailable",
 			"the event store is unavailable; nothing was sent to it, so trying again is safe")

@@ -29,6 +29,10 @@ func (s *storeFaults) Publish(_ context.Context, pubs []fanout.Publication) []br
 			results[i].Err = fmt.Errorf("publish: %w: %w: dial tcp 10.1.2.3", broker.ErrUnavailable, broker.ErrNotSent)
 		case "lost":
 			results[i].Err = fmt.Errorf("publish: %w: i/o timeout", broker.ErrUnavailable)
+		case "refused":
+			results[i].Err = fmt.Errorf("publish: %w: %w: %w: NOREPLICAS secret", broker.ErrUnavailable, broker.ErrNotSent, broker.ErrRefused)
+		case "foreign":
+			results[i].Err = fmt.Errorf("publish: %w: %w: %w: secret", broker.ErrUnavailable, broker.ErrNotSent, broker.ErrForeign)
 		case "full":
 			results[i].Err = fmt.Errorf("publish: %w: OOM", broker.ErrFull)
 		case "closed":
@@ -48,12 +52,14 @@ func TestPublish_TellsWhatTheStoreDid(t *testing.T) {
 	g := newTestGateway(t, auth.None{}, Options{})
 	g.publisher = &storeFaults{}
 	for topic, want := range map[string]problem{
-		"away":   {Status: 503, Title: "Event store unavailable", Detail: "nothing was sent"},
-		"lost":   {Status: 503, Title: "Event store unavailable", Detail: "safe with the same key"},
-		"full":   {Status: 503, Title: "Event store full", Detail: "nothing was published"},
-		"closed": {Status: 409, Title: "Topic closed", Detail: "has been closed"},
-		"broken": {Status: 500, Title: "Internal error", Detail: "made a mistake"},
-		"panic":  {Status: 500, Title: "Internal error", Detail: "made a mistake"},
+		"away":    {Status: 503, Title: "Event store unavailable", Detail: "nothing was sent"},
+		"lost":    {Status: 503, Title: "Event store unavailable", Detail: "safe with the same key"},
+		"refused": {Status: 503, Title: "Event store refuses", Detail: "does not help before its operator has acted"},
+		"foreign": {Status: 503, Title: "Event store refuses", Detail: "does not help before its operator has acted"},
+		"full":    {Status: 503, Title: "Event store full", Detail: "nothing was published"},
+		"closed":  {Status: 409, Title: "Topic closed", Detail: "has been closed"},
+		"broken":  {Status: 500, Title: "Internal error", Detail: "made a mistake"},
+		"panic":   {Status: 500, Title: "Internal error", Detail: "made a mistake"},
 	} {
 		got := g.do(http.MethodPost, "/publish", `{"topic":"`+topic+`","data":1}`)
 		p := got.problem(t)

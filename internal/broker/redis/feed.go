@@ -34,7 +34,7 @@ func (r *Broker) Open(ctx context.Context, part int) (broker.Feed, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	if err := r.tenancy.hold(ctx); err != nil {
-		return nil, err
+		return nil, r.refusals.note(err)
 	}
 	sp := &r.spaces[part]
 	f := &feed{space: sp, sharded: r.cluster != nil, topics: sp.channel("")}
@@ -47,13 +47,13 @@ func (r *Broker) Open(ctx context.Context, part int) (broker.Feed, error) {
 	own := []string{sp.control, sp.marks(r.opts.Replica)}
 	if err := f.command(ctx, own); err != nil {
 		_ = f.pubsub.Close()
-		return nil, err
+		return nil, r.refusals.note(err)
 	}
 	deadline := time.Now().Add(r.opts.Timeout)
 	for range own {
 		if _, err := f.pubsub.ReceiveTimeout(ctx, max(time.Until(deadline), time.Millisecond)); err != nil {
 			_ = f.pubsub.Close()
-			return nil, fmt.Errorf("wait for SUBSCRIBE to be acknowledged: %w", err)
+			return nil, fmt.Errorf("wait for SUBSCRIBE to be acknowledged: %w", r.refusals.note(err))
 		}
 	}
 	return f, nil

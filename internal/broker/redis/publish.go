@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -24,6 +23,7 @@ type publisher struct {
 	more    *sync.Cond
 	queue   []*publishCall
 	closed  bool
+	probing bool
 	running sync.WaitGroup
 }
 
@@ -128,6 +128,7 @@ func (p *publisher) send(calls []*publishCall) {
 		return
 	}
 	if err := p.redis.tenancy.ensure(ctx); err != nil {
+		err = p.redis.refusals.note(err)
 		for _, call := range calls {
 			call.fail(fmt.Errorf("%w: %w: %w", broker.ErrUnavailable, broker.ErrNotSent, err))
 		}
@@ -160,6 +161,7 @@ func (p *publisher) prepare(ctx context.Context, refused []*opCall, try int, pau
 		}
 		err := p.redis.loadScript(ctx, p.part, try, p.redis.scripts.publish)
 		if err != nil {
+			err = p.redis.refusals.note(err)
 			for _, o := range refused {
 				o.result.Err = fmt.Errorf("%w: %w: load the publish script: %w", broker.ErrUnavailable, broker.ErrNotSent, err)
 			}
@@ -197,11 +199,20 @@ func (p *publisher) exec(ctx context.Context, ops []*opCall) {
 	for i, o := range ops {
 		text, err := answers[i].Text()
 		if err != nil {
-			o.result.Err = publishError(err)
+			o.result.Err = p.refused(o.op, err)
 			continue
 		}
 		o.result.ID, o.result.Err = resultOf(text)
 	}
+}
+
+// refused is what an op's error says. If Redis refuses more than this op, the gateway is unready.
+func (p *publisher) refused(op *broker.Op, err error) error {
+	err = publishError(p.redis.refusals.note(err))
+	if errors.Is(err, broker.ErrRefused) && op.Topic != probeTopic {
+		p.probe()
+	}
+	return err
 }
 
 // refusedForNow picks the ops that Redis did not execute and may execute soon: it lacks the script, or the keys are on their
@@ -241,11 +252,11 @@ func resultOf(text string) (broker.ID, error) {
 // knows.
 func publishError(err error) error {
 	var refusal goredis.Error
-	var network *net.OpError
 	switch {
 	case goredis.HasErrorPrefix(err, "OOM"):
 		return fmt.Errorf("%w: %w", broker.ErrFull, err)
-	case errors.As(err, &refusal), errors.As(err, &network) && network.Op == "dial":
+	case isHalfDone(err):
+	case errors.As(err, &refusal), errors.Is(err, errUnreached), errors.Is(err, goredis.ErrPoolTimeout):
 		return fmt.Errorf("%w: %w: %w", broker.ErrUnavailable, broker.ErrNotSent, err)
 	}
 	return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)

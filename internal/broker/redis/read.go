@@ -43,7 +43,7 @@ func (r *Broker) Read(ctx context.Context, part int, reads []broker.Read) ([]bro
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	if err := r.tenancy.ensure(ctx); err != nil {
-		return nil, fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", broker.ErrUnavailable, r.refusals.note(err))
 	}
 	client := r.client
 	for i := range reads {
@@ -74,7 +74,7 @@ func (r *Broker) read(ctx context.Context, client goredis.UniversalClient, part 
 		answers[i] = rangeCommands(ctx, pipe, sp.stream(reads[i].Topic), &reads[i], evaluate)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("read %d topics of partition %d: %w: %w", len(reads), part, broker.ErrUnavailable, err)
+		return nil, fmt.Errorf("read %d topics of partition %d: %w: %w", len(reads), part, broker.ErrUnavailable, r.refusals.note(err))
 	}
 	tails := make([]broker.Tail, len(reads))
 	for i := range tails {

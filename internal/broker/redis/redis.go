@@ -37,6 +37,7 @@ type Broker struct {
 	spaces     []space         // by partition
 	publishers []*publisher
 	tenancy    *tenancy
+	refusals   *refusals
 }
 
 // NewRedis returns a broker. It connects when it is used: Redis may come later.
@@ -60,7 +61,7 @@ func New(opts Options) (*Broker, error) {
 		r.opts.Partitions = 1
 	}
 	r.scripts, r.bounded = newScripts(opts, universal.DB, r.cluster != nil), goredis.NewScript(luaRead)
-	r.tenancy = newTenancy(r)
+	r.tenancy, r.refusals = newTenancy(r), newRefusals(opts.Log)
 	for i := range r.opts.Partitions {
 		r.spaces = append(r.spaces, newSpace(opts.Prefix, universal.DB, i, r.opts.Partitions))
 		r.publishers = append(r.publishers, newPublisher(r, i))
@@ -96,7 +97,7 @@ func (r *Broker) Mark(ctx context.Context, part int, seq uint64, floor, rebirth 
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	if err := r.tenancy.hold(ctx); err != nil {
-		return err
+		return r.refusals.note(err)
 	}
 	sp := &r.spaces[part]
 	known := ""
@@ -105,7 +106,10 @@ func (r *Broker) Mark(ctx context.Context, part int, seq uint64, floor, rebirth 
 	}
 	args := []any{"2", sp.clock, sp.born, floor.String(), known, sp.marks(r.opts.Replica), strconv.FormatUint(seq, 10)}
 	if err := r.runScript(ctx, part, r.scripts.mark, args); err != nil {
-		return fmt.Errorf("mark partition %d: %w", part, err)
+		return fmt.Errorf("mark partition %d: %w", part, r.refusals.note(err))
+	}
+	if r.refusals.stands(part) != nil {
+		r.publishers[part].probe()
 	}
 	return nil
 }
@@ -115,7 +119,7 @@ func (r *Broker) Send(ctx context.Context, to string, payload []byte) (int, erro
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	if err := r.tenancy.ensure(ctx); err != nil {
-		return 0, fmt.Errorf("send a control message: %w: %w", broker.ErrUnavailable, err)
+		return 0, fmt.Errorf("send a control message: %w: %w", broker.ErrUnavailable, r.refusals.note(err))
 	}
 	sp := &r.spaces[0]
 	channel := sp.control
@@ -125,7 +129,7 @@ func (r *Broker) Send(ctx context.Context, to string, payload []byte) (int, erro
 	message := append([]byte{'x'}, payload...)
 	receivers, err := r.do(ctx, publishCommand(r.cluster != nil), channel, message).Int()
 	if err != nil {
-		return 0, fmt.Errorf("send a control message: %w: %w", broker.ErrUnavailable, err)
+		return 0, fmt.Errorf("send a control message: %w: %w", broker.ErrUnavailable, r.refusals.note(err))
 	}
 	return receivers, nil
 }
@@ -138,13 +142,13 @@ func (r *Broker) Now(ctx context.Context) (time.Time, error) {
 	if r.cluster != nil {
 		node, err := r.cluster.MasterForKey(ctx, r.spaces[0].cuts())
 		if err != nil {
-			return time.Time{}, fmt.Errorf("find the node that keeps the cuts: %w: %w", broker.ErrUnavailable, err)
+			return time.Time{}, fmt.Errorf("find the node that keeps the cuts: %w: %w", broker.ErrUnavailable, r.refusals.note(err))
 		}
 		client = node
 	}
 	now, err := client.Time(ctx).Result()
 	if err != nil {
-		return time.Time{}, fmt.Errorf("ask for the time: %w: %w", broker.ErrUnavailable, err)
+		return time.Time{}, fmt.Errorf("ask for the time: %w: %w", broker.ErrUnavailable, r.refusals.note(err))
 	}
 	return now, nil
 }
@@ -154,7 +158,7 @@ func (r *Broker) RememberCut(ctx context.Context, owner string, at time.Time, ke
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	if err := r.tenancy.ensure(ctx); err != nil {
-		return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", broker.ErrUnavailable, r.refusals.note(err))
 	}
 	key := r.spaces[0].cuts()
 	pipe := r.client.Pipeline()
@@ -162,7 +166,7 @@ func (r *Broker) RememberCut(ctx context.Context, owner string, at time.Time, ke
 	addOnce(ctx, pipe, "ZREMRANGEBYSCORE", key, "-inf", at.Add(-keep).UnixMilli())
 	addOnce(ctx, pipe, "PEXPIRE", key, keep.Milliseconds())
 	if _, err := pipe.Exec(ctx); err != nil {
-		return publishError(err)
+		return publishError(r.refusals.note(err))
 	}
 	return nil
 }
@@ -172,11 +176,11 @@ func (r *Broker) Cuts(ctx context.Context) (map[string]time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	if err := r.tenancy.ensure(ctx); err != nil {
-		return nil, fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", broker.ErrUnavailable, r.refusals.note(err))
 	}
 	members, err := r.client.ZRangeWithScores(ctx, r.spaces[0].cuts(), 0, -1).Result()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", broker.ErrUnavailable, r.refusals.note(err))
 	}
 	cuts := make(map[string]time.Time, len(members))
 	for _, z := range members {

@@ -68,11 +68,17 @@ func newClient(o *goredis.UniversalOptions, kind kind, timeout time.Duration) go
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	switch kind {
 	case sentinel:
-		return goredis.NewFailoverClient(o.Failover())
+		client := goredis.NewFailoverClient(o.Failover())
+		client.AddHook(unreached{})
+		return client
 	case cluster:
 		cluster := o.Cluster()
 		cluster.MaxRedirects = 3
-		return goredis.NewClusterClient(cluster)
+		client := goredis.NewClusterClient(cluster)
+		client.OnNewNode(func(node *goredis.Client) { node.AddHook(unreached{}) })
+		return client
 	}
-	return goredis.NewClient(o.Simple())
+	client := goredis.NewClient(o.Simple())
+	client.AddHook(unreached{})
+	return client
 }
