@@ -59,7 +59,7 @@ func newMetrics(hub *fanout.Hub, streams *stream.Streams) *metrics {
 // eventProblems are the types of the problems that an event can end with.
 func eventProblems() []string {
 	return []string{
-		"cancelled", "forbidden", "internal", "invalid-request", "keys-unavailable", "not-found", "not-sent",
+		"cancelled", "forbidden", "internal", "invalid-request", "keys-unavailable", "not-found", "not-sent", "refused",
 		"outcome-unknown", "rate-limited", "store-full", "timeout", "too-large", "topic-closed", "unauthenticated",
 	}
 }

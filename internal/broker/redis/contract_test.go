@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"crypto/rand"
 	"errors"
 	"testing"
 	"time"
@@ -23,9 +24,10 @@ func TestBroker_KeepsTheContract(t *testing.T) {
 					Size: brokertest.Size, Events: 800 * time.Millisecond, LastID: 3 * time.Second,
 					Close: 900 * time.Millisecond, Key: 400 * time.Millisecond,
 				}
+				prefix := rand.Text()
 				var replicas []broker.Broker
 				for _, name := range []string{"a", "b"} {
-					b, err := New(Options{URL: url, Prefix: t.Name(), Replica: name, Retention: keep, Partitions: 2})
+					b, err := New(Options{URL: url, Prefix: prefix, Replica: name, Retention: keep, Partitions: 2})
 					if err != nil {
 						t.Fatal(err)
 					}

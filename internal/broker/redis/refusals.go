@@ -84,7 +84,14 @@ type refusalKind struct {
 }
 
 func newRefusals(log *slog.Logger) *refusals {
-	return &refusals{log: log, kinds: make(map[string]*refusalKind), standing: make(map[int]error)}
+	r := &refusals{log: log, kinds: make(map[string]*refusalKind), standing: make(map[int]error)}
+	for _, kind := range []string{
+		"clusterdown", "command", "loading", "masterdown", "maxclients", "misconf", "noauth", "noperm", "noreplicas", "oom", "other",
+		"readonly", "tryagain", "wrongpass", "wrongtype",
+	} {
+		r.kinds[kind] = &refusalKind{} // a counter that begins with its first event shows no increase
+	}
+	return r
 }
 
 // note counts a refusal, and returns the error with broker.ErrRefused in its chain if it lasts. Other errors it returns as
