@@ -19,6 +19,9 @@ type Options struct {
 	Dir   string // an existing directory of its own
 	Redis string // address of Redis; empty: the server keeps events in its own memory
 	Path  string // of the gateway's binary
+
+	Env  []string // further settings of the gateway
+	Args []string // further arguments of Redis
 }
 
 // StartGateway starts this project's gateway with its default settings.
@@ -35,6 +38,7 @@ func StartGateway(o Options) (*Process, error) {
 	if o.Redis != "" {
 		env = append(env, "GATEWAY_REDIS_URL=redis://"+o.Redis)
 	}
+	env = append(env, o.Env...)
 	path, err := filepath.Abs(o.Path)
 	if err != nil {
 		return nil, fmt.Errorf("find the gateway: %w", err)
@@ -90,8 +94,10 @@ func StartRedis(o Options) (*Process, error) {
 		return nil, err
 	}
 	host, port, _ := strings.Cut(addr, ":")
-	p, err := start(o.Core, o.Dir, nil, "redis-server", "--bind", host, "--port", port, "--dir", o.Dir,
-		"--save", "", "--appendonly", "no", "--daemonize", "no")
+	args := append([]string{
+		"--bind", host, "--port", port, "--dir", o.Dir, "--save", "", "--appendonly", "no", "--daemonize", "no",
+	}, o.Args...)
+	p, err := start(o.Core, o.Dir, nil, "redis-server", args...)
 	if err != nil {
 		return nil, err
 	}
