@@ -57,6 +57,12 @@ func TestBadInput_IsAProblemThatNamesTheField(t *testing.T) {
 		{"body too large", post, "/publish", strings.Repeat(" ", 1001), nil, 413, "Too large", "body: "},
 		{"data too large in an array", post, "/publish", `[{"topic":"robot","data":"` + strings.Repeat("x", 99) + `"}]`, nil, 413, "Too large", "item 0: data: "},
 		{"key header", post, "/publish", `{"topic":"robot","data":1}`, []string{"Idempotency-Key", long}, 400, bad, "Idempotency-Key: "},
+		{"gzip", post, "/publish", "\x1f\x8b", []string{"Content-Encoding", "gzip"}, 415, "Unsupported encoding", `Content-Encoding: "gzip" is not taken; send`},
+		{"zstd lines", post, "/publish", "\x28", []string{"Content-Encoding", "zstd", "Content-Type", "application/x-ndjson"}, 415, "Unsupported encoding", "Content-Encoding: "},
+		{"answers of one", post, "/publish?answers=errors", `{"topic":"robot","data":1}`, nil, 400, bad, "answers: only NDJSON"},
+		{"answers none", post, "/publish?answers=none", "", []string{"Content-Type", "application/x-ndjson"}, 400, bad, `answers: "none"`},
+		{"answers misspelled", post, "/publish?Answers=errors", "", []string{"Content-Type", "application/x-ndjson"}, 400, bad, `"Answers": unknown`},
+		{"BOM alone", post, "/publish", "\ufeff", nil, 400, bad, "body: empty"},
 		{"topic not listed", post, "/publish", `{"topic":"other","data":1}`, nil, 404, "Not found", "topic: "},
 		{"user not listed", post, "/publish", `{"user":"eve","data":1}`, nil, 403, "Not allowed", "user: "},
 

@@ -14,6 +14,7 @@ const maxDepth = 512
 // compact checks that body is one JSON value in UTF-8 and returns it without insignificant space. Literals of
 // numbers and strings stay as they are.
 func compact(body []byte) ([]byte, error) {
+	body = bytes.TrimPrefix(body, []byte("\ufeff")) // a byte order mark, which editors and PowerShell leave
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, invalid(`body: empty; it should be JSON such as {"topic":"robot","data":"hi"}`)
 	}

@@ -60,10 +60,11 @@ func checkLine(field, value string) error {
 	return nil
 }
 
-// checkEventType refuses the types that the gateway itself sends.
+// checkEventType refuses the types that the gateway itself sends, and open, which no page could tell from EventSource's own. An error
+// can be told by its data, and the streams of models have it.
 func checkEventType(field, eventType string) error {
 	switch eventType {
-	case "ready", "gap", "close", "position", "expiring", "open", "error":
+	case "ready", "gap", "close", "position", "expiring", "open":
 		return invalid("%s: the type %q is reserved", field, eventType)
 	}
 	return checkLine(field, eventType)

@@ -3,8 +3,10 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +19,10 @@ const expiryLook = 500 * time.Millisecond
 // publishLines takes NDJSON: one event a line, answered by one line each, for as long as the publisher likes. Whatever
 // has come by the time the events before it are published is published together; nothing waits for more to come.
 // A line that is wrong has an answer that says so, and the next one is taken.
-func (a *API) publishLines(w http.ResponseWriter, r *http.Request, from sender, key string) error {
+//
+// A publisher that reads no answers before it has sent everything would be stuck when the buffers between are full. With
+// errorsOnly it gets only the answers of lines that failed, each with its number, and in the end how many there were.
+func (a *API) publishLines(w http.ResponseWriter, r *http.Request, from sender, key string, errorsOnly bool) error {
 	control := http.NewResponseController(w)
 	_ = control.EnableFullDuplex() // HTTP/2 is so anyway
 	if r.Header.Get("Expect") != "" {
@@ -32,7 +37,7 @@ func (a *API) publishLines(w http.ResponseWriter, r *http.Request, from sender, 
 		return nil //nolint:nilerr // the client has gone: there is nobody to answer
 	}
 	ctx, cancel := context.WithCancel(r.Context())
-	p := &linePublisher{api: a, from: from, key: key, ctx: ctx, send: context.WithoutCancel(ctx)}
+	p := &linePublisher{api: a, from: from, key: key, errorsOnly: errorsOnly, ctx: ctx, send: context.WithoutCancel(ctx)}
 	reader := newLineReader(unpaced(r.Body), control, a.opts.MaxBodyBytes, p.parse)
 	var tasks sync.WaitGroup
 	tasks.Go(reader.run)
@@ -45,6 +50,9 @@ func (a *API) publishLines(w http.ResponseWriter, r *http.Request, from sender, 
 	}
 	if problemOf(err).Status == http.StatusUnauthorized {
 		_, _ = w.Write(append(appendResult(nil, broker.Result{Err: err}), '\n'))
+	}
+	if errorsOnly {
+		_, _ = fmt.Fprintf(w, "{\"lines\":%d,\"failed\":%d}\n", p.answered, p.failed)
 	}
 	return nil
 }
@@ -94,6 +102,9 @@ type linePublisher struct {
 	send context.Context //nolint:containedctx // not ended by the publisher's going away
 	out  []byte          // the answers to be written
 
+	errorsOnly       bool
+	answered, failed int // lines
+
 	parsed int // lines so far, without those that were blank or too long; owned by the reader
 }
 
@@ -110,6 +121,9 @@ func (p *linePublisher) serve(w io.Writer, r *http.Request, control *http.Respon
 		}
 		if err := p.publish(lines); err != nil {
 			return err
+		}
+		if len(p.out) == 0 {
+			continue
 		}
 		_ = control.SetWriteDeadline(time.Now().Add(answerTime))
 		if _, err := w.Write(p.out); err != nil {
@@ -166,17 +180,34 @@ func (p *linePublisher) publishPart(lines []line) error {
 	results := p.api.publishItems(p.send, p.from, items)
 	for _, l := range lines {
 		n := len(l.item.targets)
-		switch {
-		case l.err != nil:
-			p.api.metrics.reject(problemOf(l.err), 1)
-			p.out = appendResult(p.out, broker.Result{Err: l.err})
-		case l.item.broadcast:
-			p.out = appendResults(p.out, results[:n])
-		default:
-			p.out = appendResult(p.out, results[0])
-		}
-		p.out = append(p.out, '\n')
+		p.answer(l, results[:n])
 		results = results[n:]
 	}
 	return nil
+}
+
+// answer appends the answer of a line.
+func (p *linePublisher) answer(l line, results []broker.Result) {
+	if l.err != nil {
+		p.api.metrics.reject(problemOf(l.err), 1)
+		results = []broker.Result{{Err: l.err}}
+	}
+	p.answered++
+	failed := slices.ContainsFunc(results, func(r broker.Result) bool { return r.Err != nil })
+	if failed {
+		p.failed++
+	}
+	at := len(p.out)
+	switch {
+	case p.errorsOnly && !failed:
+		return
+	case l.item.broadcast:
+		p.out = appendResults(p.out, results)
+	default:
+		p.out = appendResult(p.out, results[0])
+	}
+	if p.errorsOnly {
+		p.out = slices.Insert(p.out, at+1, fmt.Appendf(nil, `"line":%d,`, p.answered)...)
+	}
+	p.out = append(p.out, '\n')
 }

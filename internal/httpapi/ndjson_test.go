@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httputil"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -86,6 +87,56 @@ func TestPublishLines_AnswersEachLineAtOnce(t *testing.T) {
 				t.Errorf("got %d events: %s", n, got.body)
 			}
 		})
+	}
+}
+
+// Many HTTP clients read no answer before they have sent everything.
+func TestPublishLines_CanAnswerErrorsOnly(t *testing.T) {
+	g := newTestGateway(t, auth.None{}, Options{})
+	const lines = 200_000 // whose answers would be more than the buffers of two sockets hold
+	conn, err := net.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+	_ = conn.SetDeadline(time.Now().Add(50 * time.Second))
+	out := bufio.NewWriterSize(conn, 64<<10)
+	_, _ = fmt.Fprintf(out, "POST /publish?answers=errors HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
+	body := httputil.NewChunkedWriter(out)
+	good := []byte("{\"topic\":\"t\",\"data\":1}\n")
+	for i := 1; i <= lines; i++ {
+		line := good
+		switch i {
+		case 3:
+			line = []byte("\n{}\n")
+		case lines:
+			line = []byte("{\"topics\":[\"a\",\"b\"],\"data\":1}\n")
+		case lines - 1:
+			line = []byte("{\"topics\":[\"a\",\"@b\"],\"data\":1}\n")
+		}
+		if _, err := body.Write(line); err != nil {
+			answer, _ := io.ReadAll(conn)
+			t.Fatalf("line %d: %v, after the answer %.1000s", i, err, answer)
+		}
+	}
+	_ = body.Close()
+	_, _ = out.WriteString("\r\n")
+	if err := out.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	got, err := io.ReadAll(response.Body)
+	want := fmt.Sprintf(`{"line":3,"status":400,"title":"Invalid request","detail":"topic: missing, and no user, topics or users either"}
+{"line":%d,"status":400,"title":"Invalid request","detail":"topics[1]: a name that starts with \"@\" is reserved for personal events"}
+{"lines":%d,"failed":2}
+`, lines-1, lines)
+	if err != nil || strings.ReplaceAll(string(got), `\"`, `"`) != strings.ReplaceAll(want, `\"`, `"`) {
+		t.Errorf("got %s, %v, want %s", got, err, want)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"sse-gateway/internal/auth"
@@ -38,9 +39,17 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request) error {
 	if !who.MayPublishAny() {
 		return forbidden("token: it does not allow to publish to anything")
 	}
+	if err := checkEncoding(w, r); err != nil {
+		a.metrics.reject(problemOf(err), 1)
+		return err
+	}
+	errorsOnly, err := wantsErrorsOnly(r)
+	if err != nil {
+		return err
+	}
 	from := sender{who: who, address: limit.Network(limit.ClientIP(r, a.opts.TrustedProxies)).String()}
 	if isLines(r) {
-		return a.publishLines(w, r, from, key)
+		return a.publishLines(w, r, from, key, errorsOnly)
 	}
 	items, array, err := a.readItems(w, r)
 	if err != nil {
@@ -77,6 +86,33 @@ func (s sender) name() string {
 func isLines(r *http.Request) bool {
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	return media == "application/x-ndjson" || media == "application/ndjson" || media == "application/jsonl"
+}
+
+// checkEncoding refuses a compressed body, which would be taken for JSON that is none.
+func checkEncoding(w http.ResponseWriter, r *http.Request) error {
+	coding := r.Header.Get("Content-Encoding")
+	if coding == "" || strings.EqualFold(coding, "identity") {
+		return nil
+	}
+	w.Header().Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
+	return newProblem(http.StatusUnsupportedMediaType, "unsupported-encoding", "Unsupported encoding",
+		"Content-Encoding: %s is not taken; send the body as it is, without compression", shorten(coding))
+}
+
+// wantsErrorsOnly tells whether only the lines that failed are to be answered.
+func wantsErrorsOnly(r *http.Request) (bool, error) {
+	query, err := queryOf(r, publishParameters())
+	if err != nil || !query.Has("answers") {
+		return false, err
+	}
+	answers := query.Get("answers")
+	switch {
+	case answers != "all" && answers != "errors":
+		return false, invalid("answers: %s is none of all and errors", shorten(answers))
+	case !isLines(r):
+		return false, invalid("answers: only NDJSON is answered line by line; its Content-Type is application/x-ndjson")
+	}
+	return answers == "errors", nil
 }
 
 // readItems reads the whole body and parses it.

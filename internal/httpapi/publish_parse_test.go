@@ -99,7 +99,6 @@ func TestParseBody_Refuses(t *testing.T) {
 		"event close":           {`{"topic":"t","event":"close","data":1}`, 400, "reserved"},
 		"event position":        {`{"topic":"t","event":"position","data":1}`, 400, "reserved"},
 		"event open":            {`{"topic":"t","event":"open","data":1}`, 400, "reserved"},
-		"event error":           {`{"topic":"t","event":"error","data":1}`, 400, "reserved"},
 		"event expiring":        {`{"topic":"t","event":"expiring","data":1}`, 400, "reserved"},
 		"key newline":           {`{"topic":"t","key":"a\n","data":1}`, 400, "key: holds a carriage return"},
 		"key number":            {`{"topic":"t","key":1,"data":1}`, 400, "key: must be a string"},

@@ -198,6 +198,22 @@ func TestPublish_RefusesABodyThatBreaksOff(t *testing.T) {
 	}
 }
 
+func TestPublish_TakesWhatIsHarmless(t *testing.T) {
+	g := newTestGateway(t, auth.None{}, Options{})
+	g.publish("\ufeff" + `{"topic":"robot","data":1}`)
+	g.publish(`{"topic":"robot","data":1}`, "Content-Encoding", "identity")
+	g.publish(`{"topic":"robot","event":"error","data":"the model is overloaded"}`)
+	s := g.publishLines()
+	s.send("\ufeff{\"topic\":\"robot\",\"data\":1}\n")
+	s.expect(`{"id":`)
+	got, _ := g.subscribe("topics=robot&since=all&raw=1")
+	for _, want := range []string{"message", "message", "error", "message"} {
+		if event := got.next(); event.Type != want {
+			t.Errorf("got %+v, want an event of type %s", event, want)
+		}
+	}
+}
+
 func TestPublish_RefusesOtherSitesPages(t *testing.T) {
 	g := newTestGateway(t, auth.None{}, Options{CORSOrigins: []string{"https://app.example"}})
 	for origin, want := range map[string]int{

@@ -15,7 +15,7 @@ import (
 type parameters struct {
 	names    []string // as the README spells them
 	single   []string // those of names that cannot be given twice
-	position string   // which of names says where to begin
+	position string   // which of names says where to begin; empty: none
 }
 
 func subscribeParameters() *parameters {
@@ -24,6 +24,10 @@ func subscribeParameters() *parameters {
 		single:   []string{"since", "raw"},
 		position: "last_event_id",
 	}
+}
+
+func publishParameters() *parameters {
+	return &parameters{names: []string{"answers", "access_token"}, single: []string{"answers"}}
 }
 
 func pageParameters() *parameters {
@@ -94,6 +98,9 @@ func (known *parameters) check(name string, values []string) error {
 	}
 	if right := known.nearest(plain); isNearMiss(plain, plainName(right)) {
 		return invalid("%s: unknown parameter; it is written %s", shorten(name), right)
+	}
+	if known.position == "" {
+		return nil
 	}
 	if isPositionWord(plain) || (isVagueWord(plain) && slices.ContainsFunc(values, isID)) {
 		return invalid("%s: unknown parameter; where to go on is said with %s", shorten(name), known.position)

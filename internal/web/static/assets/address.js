@@ -2,7 +2,7 @@
 //
 // A subscription is {user, topics, events, since, lastEventID}; index.html says what each means.
 
-// reserved types are the gateway's and EventSource's own: nobody can publish them.
+// reserved types are the gateway's and EventSource's own: they need not or cannot be asked for.
 export const reserved = ["ready", "gap", "close", "position", "expiring", "open", "error"];
 
 export function readSubscription(search) {
