@@ -2,21 +2,21 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"sse-gateway/internal/sse"
+	"sse-gateway/internal/testkit"
 )
 
 // asGateway makes the test's own binary a gateway: a process that can get signals.
@@ -33,35 +33,18 @@ func TestMain(m *testing.M) {
 // A running is a gateway under way, in this process or in one of its own.
 type running struct {
 	t    *testing.T
-	log  *syncBuffer
+	log  *testkit.Buffer
 	stop func(os.Signal)
 	done chan struct{} // closed when it has ended
 	code int           // its exit code, when done
 	err  error         // of run, when done
 }
 
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf strings.Builder
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 // startRun runs a gateway in this process.
 func startRun(t *testing.T, environ ...string) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	r := &running{t: t, log: &syncBuffer{}, stop: func(os.Signal) { cancel() }, done: make(chan struct{})}
+	r := &running{t: t, log: &testkit.Buffer{}, stop: func(os.Signal) { cancel() }, done: make(chan struct{})}
 	go func() {
 		defer close(r.done)
 		r.err = run(ctx, []string{"gateway"}, append([]string{"GATEWAY_ADDR=127.0.0.1:0", "GATEWAY_DRAIN=100ms"}, environ...), io.Discard, r.log)
@@ -77,7 +60,7 @@ func startRun(t *testing.T, environ ...string) *running {
 // startProcess runs a gateway as a process of its own.
 func startProcess(t *testing.T, environ ...string) *running {
 	t.Helper()
-	r := &running{t: t, log: &syncBuffer{}, done: make(chan struct{})}
+	r := &running{t: t, log: &testkit.Buffer{}, done: make(chan struct{})}
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0])
 	cmd.Env = append([]string{asGateway, "GATEWAY_ADDR=127.0.0.1:0"}, environ...)
 	cmd.Stderr = r.log
@@ -116,11 +99,15 @@ func (r *running) url() string {
 
 func (r *running) waitFor(what string, condition func() bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !condition(); {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("it does not happen that %s; log:\n%s", what, r.log)
+	notYet := errors.New(what)
+	err := testkit.Poll(testkit.Patience, func() error {
+		if condition() {
+			return nil
 		}
-		<-time.After(2 * time.Millisecond)
+		return notYet
+	})
+	if err != nil {
+		r.t.Fatalf("it does not happen that %v; log:\n%s", err, r.log)
 	}
 }
 
@@ -168,14 +155,4 @@ func (r *running) subscribe(url string) (*sse.Decoder, io.Closer) {
 		r.t.Fatalf("got %+v, %v", event, err)
 	}
 	return events, response.Body
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }

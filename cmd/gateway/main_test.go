@@ -22,6 +22,7 @@ import (
 	"unicode/utf8"
 
 	"sse-gateway/internal/sse"
+	"sse-gateway/internal/testkit"
 )
 
 func TestRun_ServesAndStopsCleanly(t *testing.T) {
@@ -80,7 +81,7 @@ func TestRun_PortInUseIsExitCode1(t *testing.T) {
 }
 
 func TestRun_KeepsMetricsOnTheAdminAddress(t *testing.T) {
-	admin := freeAddr(t)
+	admin := testkit.FreeAddr(t)
 	r := startRun(t, "GATEWAY_ADMIN_ADDR="+admin)
 	url := r.url()
 	for path, want := range map[string]int{"/metrics": 404, "/debug/pprof/": 404, "/healthz": 200} {
@@ -181,7 +182,7 @@ func TestCommands_DoWhatTheySay(t *testing.T) {
 		"unknown":                {[]string{"serve"}, nil, 2, `there is no command "serve"`},
 		"health help":            {[]string{"healthcheck", "-h"}, nil, 0, "gateway healthcheck [ready]"},
 		"health help, late":      {[]string{"healthcheck", "ready", "--help"}, nil, 0, "gateway healthcheck [ready]"},
-		"health of nobody":       {[]string{"healthcheck"}, []string{"GATEWAY_ADDR=" + freeAddr(t)}, 1, "healthcheck: "},
+		"health of nobody":       {[]string{"healthcheck"}, []string{"GATEWAY_ADDR=" + testkit.FreeAddr(t)}, 1, "healthcheck: "},
 		"health, too many words": {[]string{"healthcheck", "live"}, nil, 2, "healthcheck takes"},
 		"health, bad settings":   {[]string{"healthcheck"}, []string{"GATEWAY_RETRY=x"}, 2, "GATEWAY_RETRY"},
 	} {
@@ -218,11 +219,11 @@ func TestHealthcheck_AsksTheRunningGateway(t *testing.T) {
 	for name, environ := range map[string][]string{
 		"plain": nil,
 		"TLS":   {"GATEWAY_TLS_CERT=" + cert, "GATEWAY_TLS_KEY=" + key},
-		"admin": {"GATEWAY_ADMIN_ADDR=" + freeAddr(t)},
-		"all":   {"GATEWAY_ADDR=:" + strings.SplitAfter(freeAddr(t), ":")[1], "GATEWAY_AUTH=none"},
+		"admin": {"GATEWAY_ADMIN_ADDR=" + testkit.FreeAddr(t)},
+		"all":   {"GATEWAY_ADDR=:" + strings.SplitAfter(testkit.FreeAddr(t), ":")[1], "GATEWAY_AUTH=none"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			environ := append([]string{"GATEWAY_ADDR=" + freeAddr(t)}, environ...)
+			environ := append([]string{"GATEWAY_ADDR=" + testkit.FreeAddr(t)}, environ...)
 			r := startRun(t, environ...)
 			r.url()
 			for _, args := range [][]string{{"gateway", "healthcheck"}, {"gateway", "healthcheck", "ready"}} {
@@ -235,7 +236,7 @@ func TestHealthcheck_AsksTheRunningGateway(t *testing.T) {
 }
 
 func TestRun_IsNotReadyWithoutItsRedis(t *testing.T) {
-	r := startRun(t, "GATEWAY_REDIS_URL=redis://:hunter2@"+freeAddr(t), "GATEWAY_REDIS_TIMEOUT=500ms")
+	r := startRun(t, "GATEWAY_REDIS_URL=redis://:hunter2@"+testkit.FreeAddr(t), "GATEWAY_REDIS_TIMEOUT=500ms")
 	page := regexp.MustCompile(`"addr":"([^"]+)"`)
 	var url string
 	r.waitFor("the gateway is up", func() bool {

@@ -9,11 +9,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sse-gateway/internal/testkit"
 )
 
 // A Balancer is a running load balancer with the configuration that is shipped.
 type Balancer struct {
-	*Process
+	*testkit.Process
 	URL       string
 	SecureURL string // https://…, where there is a certificate
 }
@@ -49,7 +51,7 @@ func StartHAProxy(t testing.TB, o BalancerOptions) *Balancer {
 		env = append(env, "TLS_BIND="+secure, "TLS_CERT="+WriteFile(t, "both.pem", both))
 	}
 	config := RepoFile(t, "deploy", "haproxy.cfg")
-	b.Process = StartProcess(t, "haproxy "+addr, env, need(t, "haproxy"), "-db", "-f", config)
+	b.Process = testkit.StartProcess(t, "haproxy "+addr, env, testkit.Program(t, "haproxy"), "-db", "-f", config)
 	return b.waitReady(t)
 }
 
@@ -89,7 +91,7 @@ func StartNginx(t testing.TB, o BalancerOptions) *Balancer {
 		}
 		config = bytes.Replace(config, []byte(edit[0]), []byte(edit[1]), 1)
 	}
-	b.Process = StartProcess(t, "nginx "+addr, nil, need(t, "nginx"),
+	b.Process = testkit.StartProcess(t, "nginx "+addr, nil, testkit.Program(t, "nginx"),
 		"-e", "stderr", "-p", dir, "-c", WriteFile(t, "nginx.conf", config),
 		"-g", fmt.Sprintf("daemon off; pid %s;", filepath.Join(dir, "pid")))
 	return b.waitReady(t)
@@ -98,7 +100,7 @@ func StartNginx(t testing.TB, o BalancerOptions) *Balancer {
 func (b *Balancer) waitReady(t testing.TB) *Balancer {
 	t.Helper()
 	Eventually(t, wait, func() error {
-		if err := b.alive(); err != nil {
+		if err := b.Alive(); err != nil {
 			t.Fatalf("%v\n%s", err, b.Log())
 		}
 		status, _, err := request(t.Context(), http.MethodGet, b.URL+"/readyz", nil)

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"sse-gateway/internal/testkit"
 )
 
 // A Tab is a tab of a headless Chromium.
@@ -23,7 +25,7 @@ type Tab struct{ ctx context.Context }
 func Chromium(t testing.TB) *Tab {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(need(t, "chromium")),
+		chromedp.ExecPath(testkit.Program(t, "chromium")),
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-background-networking", true),
@@ -134,7 +136,7 @@ func Firefox(t testing.TB, page string) {
 	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(firefoxPrefs), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	StartProcess(t, "firefox", []string{"MOZ_CRASHREPORTER_DISABLE=1"}, need(t, "firefox-esr"),
+	testkit.StartProcess(t, "firefox", []string{"MOZ_CRASHREPORTER_DISABLE=1"}, testkit.Program(t, "firefox-esr"),
 		"--headless", "--no-remote", "--profile", profile, page)
 }
 

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sse-gateway/internal/testkit"
 )
 
 // A Builder builds the gateway once for all tests of a process.
@@ -68,7 +70,7 @@ func (b *Builder) path(t testing.TB, build func() (string, error)) string {
 
 // A Gateway is a running replica.
 type Gateway struct {
-	*Process
+	*testkit.Process
 	URL string // http://127.0.0.1:…, or https://… with a certificate
 
 	binary string
@@ -107,9 +109,9 @@ func (g *Gateway) Start(t testing.TB) {
 		env = append(env, "GATEWAY_ENGINE="+engine)
 	}
 	env = append(env, g.env...)
-	g.Process = StartProcess(t, "gateway "+addr, env, g.binary)
+	g.Process = testkit.StartProcess(t, "gateway "+addr, env, g.binary)
 	Eventually(t, 20*time.Second, func() error {
-		if err := g.alive(); err != nil {
+		if err := g.Alive(); err != nil {
 			t.Fatalf("%v\n%s", err, g.Log())
 		}
 		conn, err := net.Dial("tcp", addr)
@@ -131,7 +133,7 @@ func (g *Gateway) WaitReady(t testing.TB) {
 	t.Helper()
 	Eventually(t, 20*time.Second, func() error {
 		if status := g.Status("/readyz"); status != http.StatusOK {
-			return fmt.Errorf("%s answers /readyz with %d", g.name, status)
+			return fmt.Errorf("%s answers /readyz with %d", g.Name(), status)
 		}
 		return nil
 	})

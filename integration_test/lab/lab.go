@@ -7,37 +7,21 @@
 package lab
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"sse-gateway/internal/testkit"
 )
 
-// pollInterval is how often Eventually looks.
+// pollInterval is how often Hold looks.
 const pollInterval = 5 * time.Millisecond
 
 // Eventually polls until cond returns nil, and fails the test with cond's last error when it has not within timeout.
 func Eventually(t testing.TB, timeout time.Duration, cond func() error) {
 	t.Helper()
-	if err := poll(timeout, cond); err != nil {
-		t.Fatalf("not within %v: %v", timeout, err)
-	}
-}
-
-func poll(timeout time.Duration, cond func() error) error {
-	deadline := time.Now().Add(timeout)
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
-	for {
-		err := cond()
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
-		<-ticker.C
-	}
+	testkit.Eventually(t, timeout, cond)
 }
 
 // Hold keeps watching cond for the whole of d, and fails the test at its first error.
@@ -60,30 +44,16 @@ func Pause(d time.Duration) {
 	<-timer.C
 }
 
-// FreePort returns a port that nothing listens on. It is below the kernel's ephemeral range: from that range, the
-// port of a process that is down for a moment would sooner or later be taken by an outgoing connection of a load
-// test, or a client that keeps trying to connect to it would end up connected to itself.
+// FreePort returns a port that nothing listens on.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	for range 1000 {
-		port := 10000 + rand.IntN(22000)
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		if err := listener.Close(); err != nil {
-			t.Fatalf("close the probe of port %d: %v", port, err)
-		}
-		return port
-	}
-	t.Fatal("no free port found")
-	return 0
+	return testkit.FreePort(t)
 }
 
 // FreeAddr returns an address of 127.0.0.1 with a free port.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	return fmt.Sprintf("127.0.0.1:%d", FreePort(t))
+	return testkit.FreeAddr(t)
 }
 
 // WriteFile writes a file of the test and returns its path.

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sse-gateway/internal/testkit"
 )
 
 // LoadOptions say what a Load does. Zero fields get the defaults in brackets.
@@ -157,7 +159,7 @@ func (l *Load) publishOne(ctx context.Context, random *rand.Rand, name string, i
 	if err != nil {
 		panic(err) // numbers and strings
 	}
-	_ = poll(time.Minute, func() error {
+	_ = testkit.Poll(time.Minute, func() error {
 		begun := time.Now()
 		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
@@ -250,7 +252,7 @@ func (l *Load) Finish(t testing.TB, timeout time.Duration) Verdict {
 		w.mu.Unlock()
 	}
 	l.publishLast(t)
-	err := poll(timeout, func() error {
+	err := testkit.Poll(timeout, func() error {
 		for n, w := range l.witnesses {
 			if got := int(w.marks.Load()); got < len(w.names) {
 				state := l.subscribers[n].State()

@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"sse-gateway/internal/testkit"
 )
 
 // A Redis is a running redis-server with a port and a directory of its own.
 type Redis struct {
-	*Process
+	*testkit.Process
 	Addr string
 
 	dir    string
@@ -56,9 +58,9 @@ func (r *Redis) Start(t testing.TB) {
 		"--port", port, "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--daemonize", "no",
 		"--auto-aof-rewrite-percentage", "0", // a copy of the directory is then a state of the past
 	}, r.args...)
-	r.Process = StartProcess(t, "redis "+r.Addr, nil, need(t, "redis-server"), args...)
+	r.Process = testkit.StartProcess(t, "redis "+r.Addr, nil, testkit.Program(t, "redis-server"), args...)
 	Eventually(t, 20*time.Second, func() error {
-		if err := r.alive(); err != nil {
+		if err := r.Alive(); err != nil {
 			t.Fatalf("%v\n%s", err, r.Log())
 		}
 		return r.client.Ping(t.Context()).Err()

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/MicahParks/jwkset"
+
+	"sse-gateway/internal/testkit"
 )
 
 // keyServer answers with a key set, as an http.Handler and, inside a synctest bubble, as an http.RoundTripper.
@@ -161,7 +162,7 @@ func TestJWKS_KeepsItsKeysWhileTheURLIsAway(t *testing.T) {
 		pair := newKey(t, "ES256")
 		set := keySet(t, "k-", pair)
 		s := &keyServer{status: http.StatusOK, body: set}
-		var log bytes.Buffer
+		var log testkit.Buffer
 		j := remoteJWT(t, s, slog.New(slog.NewTextHandler(&log, nil)))
 		good := func() string { return sign(t, "ES256", pair.private, with(nil), kid("k-ES256")) }
 		for _, answer := range []struct {
@@ -201,7 +202,7 @@ func TestJWKS_TakesTheLastKeyAway(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			pair := newKey(t, "ES256")
 			s := &keyServer{status: http.StatusOK, body: keySet(t, "k-", pair)}
-			var log bytes.Buffer
+			var log testkit.Buffer
 			j := remoteJWT(t, s, slog.New(slog.NewTextHandler(&log, nil)))
 			s.set(http.StatusOK, empty)
 			time.Sleep(jwksInterval + time.Second)

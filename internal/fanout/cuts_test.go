@@ -11,6 +11,7 @@ import (
 	"sse-gateway/internal/broker/memory"
 	"sse-gateway/internal/broker/redis"
 	"sse-gateway/internal/broker/redis/redistest"
+	"sse-gateway/internal/testkit"
 )
 
 // cutsRemembered are the options of a hub whose broker remembers cuts.
@@ -50,8 +51,8 @@ func TestHub_CutsThoughTheBrokerIsFull(t *testing.T) {
 		t.Errorf("%d cuts are remembered though Redis is full", n)
 	}
 	limit("0")
-	redistest.Eventually(t, 20*time.Second, func() error { return client.ZScore(t.Context(), "gw{p0}cuts", "jack").Err() })
-	redistest.Eventually(t, 20*time.Second, func() error {
+	testkit.Eventually(t, 20*time.Second, func() error { return client.ZScore(t.Context(), "gw{p0}cuts", "jack").Err() })
+	testkit.Eventually(t, 20*time.Second, func() error {
 		if left := b.owed.any(); left != nil {
 			return fmt.Errorf("%+v is owed", left.cut)
 		}
@@ -72,7 +73,7 @@ func TestHub_CutsAtTheBrokersTime(t *testing.T) {
 		learned := make(chan time.Time, 10)
 		store := fakeClock{memory.New(memory.Options{}), ahead}
 		h := NewHub(store, cutsRemembered(func(_ string, at time.Time) { learned <- at }))
-		redistest.Eventually(t, 10*time.Second, h.Ready)
+		testkit.Eventually(t, 10*time.Second, h.Ready)
 		began := time.Now()
 		if err := h.Cut(t.Context(), "jack"); err != nil {
 			t.Error(err)

@@ -10,7 +10,7 @@ import (
 
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/broker/memory"
-	"sse-gateway/internal/broker/redis/redistest"
+	"sse-gateway/internal/testkit"
 )
 
 // A watchedBroker knows its last feed, and what was subscribed to and let go on it.
@@ -92,7 +92,7 @@ func TestHub_LetsGoOfManyTopics(t *testing.T) {
 		}
 		visit(t, h, topics...)
 	}
-	redistest.Eventually(t, 10*time.Second, func() error {
+	testkit.Eventually(t, 10*time.Second, func() error {
 		if left := topicsHere(h); left != 1 {
 			return fmt.Errorf("%d topics are left", left)
 		}
@@ -111,7 +111,7 @@ func TestHub_KeepsATopicThatIsJoinedAgain(t *testing.T) {
 	visit(t, h, "t")
 	r := newRecorder()
 	join(t, h, r, JoinRequest{Topics: []string{"t"}})
-	redistest.Eventually(t, 10*time.Second, func() error {
+	testkit.Eventually(t, 10*time.Second, func() error {
 		if _, _, unsubscribed := store.state(); len(unsubscribed) == 0 {
 			return fmt.Errorf("nothing has been let go of")
 		}
@@ -141,7 +141,7 @@ func TestHub_ForgetsUnusedTopicsWithTheConnection(t *testing.T) {
 	if err := feed.Close(); err != nil {
 		t.Fatal(err)
 	}
-	redistest.Eventually(t, 10*time.Second, func() error {
+	testkit.Eventually(t, 10*time.Second, func() error {
 		if now, subscribed, _ := store.state(); now == opened || len(subscribed) == 0 {
 			return fmt.Errorf("there is no new connection")
 		}

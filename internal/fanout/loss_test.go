@@ -11,7 +11,7 @@ import (
 
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/broker/redis"
-	"sse-gateway/internal/broker/redis/redistest"
+	"sse-gateway/internal/testkit"
 )
 
 // A redisProcess is a server that can be killed and started again with what it had saved.
@@ -44,7 +44,7 @@ func (p *redisProcess) start(t *testing.T) {
 	if err := p.command.Start(); err != nil {
 		t.Fatalf("start redis-server (apt-get install redis-server): %v", err)
 	}
-	redistest.Eventually(t, 20*time.Second, func() error { return p.client.Ping(t.Context()).Err() })
+	testkit.Eventually(t, 20*time.Second, func() error { return p.client.Ping(t.Context()).Err() })
 }
 
 func (p *redisProcess) kill() {
@@ -76,7 +76,7 @@ func TestRedis_TellsOfALossThatAPublishIsFirstToMeet(t *testing.T) {
 	publish(t, p, "u", 4)
 	server.kill()
 	server.start(t)
-	redistest.Eventually(t, 20*time.Second, func() error {
+	testkit.Eventually(t, 20*time.Second, func() error {
 		return p.Publish(t.Context(), []Publication{{Topic: "t", Data: []byte("5"), Key: "5"}})[0].Err
 	})
 

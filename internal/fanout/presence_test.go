@@ -9,7 +9,7 @@ import (
 
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/broker/memory"
-	"sse-gateway/internal/broker/redis/redistest"
+	"sse-gateway/internal/testkit"
 )
 
 // allTopics pages through the list of topics, and returns them with their streams, and the number of pages.
@@ -70,7 +70,7 @@ func (c crowd) Send(ctx context.Context, to string, payload []byte) (int, error)
 func TestHub_SaysThatAReplicaHasNotAnswered(t *testing.T) {
 	h := NewHub(crowd{memory.New(memory.Options{})}, quick)
 	defer closeHub(t, h)
-	redistest.Eventually(t, 10e9, h.Ready)
+	testkit.Eventually(t, 10e9, h.Ready)
 	join(t, h, newRecorder(), JoinRequest{Topics: []string{"t"}})
 	if page, err := h.Topics(t.Context(), "", 10); err != nil || !page.Partial || len(page.Topics) != 1 {
 		t.Errorf("got %+v, %v, want one topic of a partial list", page, err)

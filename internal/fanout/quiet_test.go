@@ -16,6 +16,7 @@ import (
 	"sse-gateway/internal/broker/memory"
 	"sse-gateway/internal/broker/redis"
 	"sse-gateway/internal/broker/redis/redistest"
+	"sse-gateway/internal/testkit"
 )
 
 // Nothing is published for longer than last ids are kept: nobody is told a gap, neither meanwhile nor by the next event.
@@ -54,14 +55,14 @@ func TestHub_TellsNoGapAfterALongQuiet(t *testing.T) {
 		r := newRecorder()
 		join(t, h, r, JoinRequest{Topics: []string{"t", "u"}})
 		publish(t, h, "t", 1)
-		redistest.Eventually(t, 5*retention, func() error {
+		testkit.Eventually(t, 5*retention, func() error {
 			if client.Exists(t.Context(), "gw{p0}l:t").Val() > 0 {
 				return errors.New("the last id is known still")
 			}
 			return nil
 		})
 		seen := audits(t, client)
-		redistest.Eventually(t, 10*time.Second, func() error {
+		testkit.Eventually(t, 10*time.Second, func() error {
 			if audits(t, client) < seen+3 {
 				return errors.New("no audit has seen that the last id is gone")
 			}

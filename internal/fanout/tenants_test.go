@@ -13,6 +13,7 @@ import (
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/broker/redis"
 	"sse-gateway/internal/broker/redis/redistest"
+	"sse-gateway/internal/testkit"
 )
 
 // A lockedLog is a log that a test reads while it is written.
@@ -52,7 +53,7 @@ func openTenant(t *testing.T, opts redis.Options) (*Hub, *lockedLog) {
 
 func waitReady(t *testing.T, h *Hub) {
 	t.Helper()
-	redistest.Eventually(t, 20*time.Second, h.Ready)
+	testkit.Eventually(t, 20*time.Second, h.Ready)
 }
 
 func TestRedis_TenantsDoNotMeet(t *testing.T) {
@@ -148,7 +149,7 @@ func TestRedis_RefusesForeignKeys(t *testing.T) {
 			foreign.Replica = "c"
 			change(&foreign)
 			c, _ := openTenant(t, foreign)
-			redistest.Eventually(t, 20*time.Second, func() error {
+			testkit.Eventually(t, 20*time.Second, func() error {
 				if err := c.Ready(); !errors.Is(err, broker.ErrForeign) || !strings.Contains(err.Error(), "partitions 4") {
 					return fmt.Errorf("readiness: %w", err)
 				}
@@ -183,11 +184,11 @@ func TestRedis_NoticesThatAnEmptiedStoreWasTaken(t *testing.T) {
 	if err := client.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	redistest.Eventually(t, 30*time.Second, func() error { return client.Get(t.Context(), "gw:charter").Err() })
+	testkit.Eventually(t, 30*time.Second, func() error { return client.Get(t.Context(), "gw:charter").Err() })
 	if err := client.Set(t.Context(), "gw:charter", "format 2, by others", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	redistest.Eventually(t, 30*time.Second, func() error {
+	testkit.Eventually(t, 30*time.Second, func() error {
 		if err := a.Ready(); !errors.Is(err, broker.ErrForeign) {
 			return fmt.Errorf("readiness: %w", err)
 		}

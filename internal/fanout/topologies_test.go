@@ -15,6 +15,7 @@ import (
 
 	"sse-gateway/internal/broker/redis/redistest"
 	"sse-gateway/internal/sse"
+	"sse-gateway/internal/testkit"
 )
 
 // values sorts what was received by topic.
@@ -97,7 +98,7 @@ func TestSentinel_FollowsAFailover(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, replica := redistest.Start(t, "--replicaof", host+" "+port, "--repl-diskless-sync-delay", "0")
-	redistest.Eventually(t, 20*time.Second, func() error {
+	testkit.Eventually(t, 20*time.Second, func() error {
 		info := replica.Info(t.Context(), "replication").Val()
 		if !strings.Contains(info, "master_link_status:up") {
 			return fmt.Errorf("replication: %s", info)
@@ -112,7 +113,7 @@ func TestSentinel_FollowsAFailover(t *testing.T) {
 	sentinel := redistest.StartServer(t, func(port string) *exec.Cmd {
 		return exec.Command("redis-server", config, "--sentinel", "--port", port, "--bind", "127.0.0.1")
 	})
-	redistest.Eventually(t, 20*time.Second, func() error {
+	testkit.Eventually(t, 20*time.Second, func() error {
 		client := redis.NewSentinelClient(&redis.Options{Addr: sentinel})
 		defer client.Close()
 		replicas, err := client.Replicas(t.Context(), "main").Result()
@@ -128,7 +129,7 @@ func TestSentinel_FollowsAFailover(t *testing.T) {
 	publish(t, b, "t", 1)
 	r.wait(t, 1)
 	_ = old.ShutdownNoSave(t.Context()) // it answers by closing the connection
-	redistest.Eventually(t, 30*time.Second, func() error {
+	testkit.Eventually(t, 30*time.Second, func() error {
 		return b.Publish(t.Context(), []Publication{{Topic: "t", Data: json.RawMessage("2"), Key: "k"}})[0].Err
 	})
 	publish(t, a, "t", 3)

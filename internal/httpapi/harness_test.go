@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -9,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +17,7 @@ import (
 	"sse-gateway/internal/fanout"
 	"sse-gateway/internal/sse"
 	"sse-gateway/internal/stream"
+	"sse-gateway/internal/testkit"
 )
 
 // A testGateway is a surface on the embedded broker, served over real connections.
@@ -27,37 +26,20 @@ type testGateway struct {
 	t      *testing.T
 	url    string
 	client *http.Client
-	log    *syncBuffer
-}
-
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
+	log    *testkit.Buffer
 }
 
 func newTestGateway(t *testing.T, who auth.Authenticator, opts Options) *testGateway {
 	t.Helper()
 	broker := memory.New(memory.Options{Retention: broker.Retention{Size: 1000}})
 	g := newTestGatewayOn(t, broker, who, opts)
-	waitFor(t, "the hub is ready", func() bool { return g.hub.Ready() == nil })
+	testkit.WaitFor(t, "the hub is ready", func() bool { return g.hub.Ready() == nil })
 	return g
 }
 
 func newTestGatewayOn(t *testing.T, broker broker.Broker, who auth.Authenticator, opts Options) *testGateway {
 	t.Helper()
-	log := &syncBuffer{}
+	log := &testkit.Buffer{}
 	opts.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	hub := fanout.NewHub(broker, fanout.Options{Timeout: time.Second})
 	streams, err := stream.New(stream.Options{QueueBytes: 256 << 10, QueueEvents: 1024, Heartbeat: time.Minute, Engine: true})
@@ -93,16 +75,6 @@ func (g *testGateway) h2() {
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	g.t.Cleanup(transport.CloseIdleConnections)
 	g.client = &http.Client{Transport: transport}
-}
-
-func waitFor(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !condition(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("it does not happen that %s", what)
-		}
-		<-time.After(time.Millisecond)
-	}
 }
 
 // An answered is an answer with its body read.

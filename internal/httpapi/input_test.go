@@ -7,6 +7,7 @@ import (
 
 	"sse-gateway/internal/auth"
 	"sse-gateway/internal/limit"
+	"sse-gateway/internal/testkit"
 )
 
 // A refused is a request and the problem that it is answered with.
@@ -228,7 +229,7 @@ func TestSubscribe_LimitsAreAStreamThatEnds(t *testing.T) {
 	}
 	g.subscribe("user=jane")
 	first.close()
-	waitFor(t, "the place is free again", func() bool {
+	testkit.WaitFor(t, "the place is free again", func() bool {
 		s := g.stream("user=jack")
 		defer s.close()
 		event, err := s.Next()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sse-gateway/internal/auth"
+	"sse-gateway/internal/testkit"
 )
 
 // A lineStream is an NDJSON publish under way.
@@ -290,5 +291,5 @@ func TestPublishLines_LetsGoOfAClientThatHasGone(t *testing.T) {
 	cancel()
 	_ = response.Body.Close()
 	_ = feed.Close()
-	waitFor(t, "the request has ended", func() bool { return strings.Contains(g.log.String(), "path=/publish") })
+	testkit.WaitFor(t, "the request has ended", func() bool { return strings.Contains(g.log.String(), "path=/publish") })
 }

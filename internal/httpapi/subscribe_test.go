@@ -14,6 +14,7 @@ import (
 	"sse-gateway/internal/auth"
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
+	"sse-gateway/internal/testkit"
 )
 
 func TestSubscribe_AnswersHeadAndReadyInOneWrite(t *testing.T) {
@@ -249,7 +250,7 @@ func TestCutUser_EndsTheUsersStreams(t *testing.T) {
 	if event := jane.next(); event.ID != id {
 		t.Errorf("jane got %+v", event)
 	}
-	waitFor(t, "jack is offline", func() bool {
+	testkit.WaitFor(t, "jack is offline", func() bool {
 		return g.do(http.MethodGet, "/users/jack", "").body == `{"user":"jack","online":false,"streams":0}`+"\n"
 	})
 }
@@ -277,11 +278,11 @@ func TestSubscribe_NoticesThatTheClientHasGone(t *testing.T) {
 			}
 			s, _ := g.subscribe("topics=robot")
 			s.close()
-			waitFor(t, "the stream is gone", func() bool { return g.streams.Stats().Open == 0 })
-			waitFor(t, "the topic has no subscriber", func() bool {
+			testkit.WaitFor(t, "the stream is gone", func() bool { return g.streams.Stats().Open == 0 })
+			testkit.WaitFor(t, "the topic has no subscriber", func() bool {
 				return strings.Contains(g.do(http.MethodGet, "/topics/robot", "").body, `"subscribers":0`)
 			})
-			waitFor(t, "the request is logged", func() bool { return strings.Contains(g.log.String(), "path=/subscribe status=200") })
+			testkit.WaitFor(t, "the request is logged", func() bool { return strings.Contains(g.log.String(), "path=/subscribe status=200") })
 		})
 	}
 }

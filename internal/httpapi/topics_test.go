@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"sse-gateway/internal/auth"
+	"sse-gateway/internal/testkit"
 )
 
 func TestTopicEvents_PageThroughHistory(t *testing.T) {
@@ -128,7 +129,7 @@ func TestMetrics_CountWithoutNames(t *testing.T) {
 	g.do(http.MethodPost, "/publish", `{}`)
 	s.next()
 	s.close()
-	waitFor(t, "the stream is gone", func() bool { return g.streams.Stats().Open == 0 })
+	testkit.WaitFor(t, "the stream is gone", func() bool { return g.streams.Stats().Open == 0 })
 	g.Drain()
 	g.do(http.MethodGet, "/subscribe?topics=a", "")
 	got := g.do(http.MethodGet, "/metrics", "").body

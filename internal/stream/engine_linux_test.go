@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sse-gateway/internal/testkit"
 )
 
 func TestEngine_Head(t *testing.T) {
@@ -77,7 +79,7 @@ func TestEngine_IdleStreamsAreSmall(t *testing.T) {
 	live, _ := memory(t)
 	subscribers := startRole(t, "subscribers", g.addr, strconv.Itoa(streams), "1000000")
 	subscribers.await(t)
-	eventually(t, "the handlers have returned", func() bool { return runtime.NumGoroutine() <= goroutines+10 })
+	testkit.WaitFor(t, "the handlers have returned", func() bool { return runtime.NumGoroutine() <= goroutines+10 })
 	grown, _ := memory(t)
 	if got := (grown - live) / streams; got > limit {
 		t.Errorf("an idle stream takes %.0f bytes, want at most %d", got, limit)
@@ -237,10 +239,10 @@ func TestEngine_DescriptorExhaustion(t *testing.T) {
 			results <- c
 		})
 	}
-	eventually(t, "a stream stays with its handler", func() bool {
+	testkit.WaitFor(t, "a stream stays with its handler", func() bool {
 		return strings.Contains(server.err.String(), "stay with their handlers")
 	})
-	eventually(t, "the server says that it cannot accept", func() bool {
+	testkit.WaitFor(t, "the server says that it cannot accept", func() bool {
 		return strings.Contains(server.err.String(), "too many open files; retrying")
 	})
 	before := cpuTicks(t, server.Process.Pid)

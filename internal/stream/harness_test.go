@@ -2,7 +2,6 @@ package stream
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -244,22 +243,6 @@ func frame(i, size int) *sse.Frame {
 }
 
 func frameID(i int) string { return strconv.Itoa(i) }
-
-// eventually polls for a condition.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	poll := time.NewTicker(2 * time.Millisecond)
-	defer poll.Stop()
-	for !holds() {
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			t.Fatalf("still not so after %v: %s", patience, what)
-		}
-	}
-}
 
 // expectGone waits for the end of a stream.
 func (g *gate) expectGone(t testing.TB, st opened, reason string) {

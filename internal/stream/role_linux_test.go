@@ -2,7 +2,6 @@ package stream
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,12 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"sse-gateway/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -143,25 +143,7 @@ type role struct {
 	*exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Reader
-	err *lockedBuffer
-}
-
-// lockedBuffer may be read while it is written.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
+	err *testkit.Buffer
 }
 
 // startRole starts a role, killed at the end of the test. STREAM_BENCH_PIN names the processors it may use.
@@ -172,7 +154,7 @@ func startRole(t testing.TB, name string, args ...string) *role {
 		cmd = exec.Command("taskset", append([]string{"-c", pin, os.Args[0]}, args...)...)
 	}
 	cmd.Env = append(os.Environ(), "STREAM_TEST_ROLE="+name)
-	r := &role{Cmd: cmd, err: &lockedBuffer{}}
+	r := &role{Cmd: cmd, err: &testkit.Buffer{}}
 	cmd.Stderr = r.err
 	out, err := cmd.StdoutPipe()
 	if err != nil {

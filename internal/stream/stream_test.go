@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sse-gateway/internal/sse"
+	"sse-gateway/internal/testkit"
 )
 
 func TestStream_DeliversInOrder(t *testing.T) {
@@ -27,7 +28,7 @@ func TestStream_DeliversInOrder(t *testing.T) {
 			}
 		}
 		c.expectNumbers(t, 0, 1000)
-		eventually(t, "queue empty", func() bool { return !hasPending(st.Stream) })
+		testkit.WaitFor(t, "queue empty", func() bool { return !hasPending(st.Stream) })
 		st.Push(frame(1000, 500_000)) // more than the queue's bound, but alone in it
 		st.End(ReasonClosed)
 		if st.Push(frame(1001, 1)) {
@@ -154,7 +155,7 @@ func TestStream_WaitRoomReturns(t *testing.T) {
 				}
 			})
 		}
-		eventually(t, "somebody waits", func() bool {
+		testkit.WaitFor(t, "somebody waits", func() bool {
 			st.mu.Lock()
 			defer st.mu.Unlock()
 			return st.q.room != nil

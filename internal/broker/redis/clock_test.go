@@ -8,6 +8,7 @@ import (
 
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/broker/redis/redistest"
+	"sse-gateway/internal/testkit"
 )
 
 // When Redis's clock is set back, ids stand still in their ms until it has caught up. What is renewed by their digits must be
@@ -26,7 +27,7 @@ func TestPublish_RenewsExpiriesWhileIDsStandStill(t *testing.T) {
 		t.Fatal(err)
 	}
 	began, published := time.Now(), 0
-	redistest.Eventually(t, time.Minute, func() error {
+	testkit.Eventually(t, time.Minute, func() error {
 		results := store.Publish(t.Context(), 0, []broker.Op{{Topic: "t", Block: []byte("data: 1\n")}})
 		if results[0].Err != nil {
 			t.Fatal(results[0].Err)

@@ -9,6 +9,7 @@ import (
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/broker/brokertest"
 	"sse-gateway/internal/broker/redis/redistest"
+	"sse-gateway/internal/testkit"
 )
 
 func TestBroker_KeepsTheContract(t *testing.T) {
@@ -75,7 +76,7 @@ func TestBroker_MarksWhileRedisIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	deadline := id.MS + uint64(2*b.Retention().QuietLag().Milliseconds())
-	redistest.Eventually(t, 20*time.Second, func() error {
+	testkit.Eventually(t, 20*time.Second, func() error {
 		if head := mark(); head != id {
 			t.Fatalf("the head is %s, want %s", head, id)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/broker/redis/redistest"
+	"sse-gateway/internal/testkit"
 
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -187,7 +188,7 @@ func TestRedis_PublishesOnceWhenTheAnswerIsLost(t *testing.T) {
 		}
 		sp := &store.spaces[0]
 		for topic, want := range map[string]int64{"t": 3, "u": 1} {
-			redistest.Eventually(t, 10*time.Second, func() error {
+			testkit.Eventually(t, 10*time.Second, func() error {
 				if got := client.XLen(t.Context(), sp.stream(topic)).Val(); got != want {
 					return fmt.Errorf("topic %s has %d events, want %d", topic, got, want)
 				}

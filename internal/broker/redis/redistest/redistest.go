@@ -6,77 +6,61 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"sse-gateway/internal/testkit"
 )
 
-// startServer starts a server of the test's own on a free port, which it returns as an address.
+// StartServer starts a server of the test's own on a free port, which it returns as an address.
 func StartServer(t testing.TB, command func(port string) *exec.Cmd) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := listener.Addr().String()
-	_, port, _ := net.SplitHostPort(addr)
-	_ = listener.Close()
-	server := command(port)
-	if err := server.Start(); err != nil {
-		t.Fatalf("start %s (apt-get install redis-server redis-sentinel): %v", server.Path, err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	})
+	addr, _ := startServer(t, command)
 	return addr
 }
 
-// startRedis starts a redis-server of the test's own and returns its URL and a client.
+func startServer(t testing.TB, command func(port string) *exec.Cmd) (string, *testkit.Process) {
+	t.Helper()
+	addr := testkit.FreeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
+	cmd := command(port)
+	return addr, testkit.StartProcess(t, cmd.Args[0]+" "+addr, nil, testkit.Program(t, cmd.Args[0]), cmd.Args[1:]...)
+}
+
+// Start starts a redis-server of the test's own and returns its URL and a client.
 func Start(t testing.TB, args ...string) (string, *redis.Client) {
 	t.Helper()
 	dir := t.TempDir()
-	addr := StartServer(t, func(port string) *exec.Cmd {
+	addr, server := startServer(t, func(port string) *exec.Cmd {
 		return exec.Command("redis-server", append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", ""}, args...)...)
 	})
 	client := redis.NewClient(&redis.Options{Addr: addr})
 	t.Cleanup(func() { _ = client.Close() })
-	deadline := time.Now().Add(10 * time.Second)
-	for client.Ping(context.Background()).Err() != nil {
-		if time.Now().After(deadline) {
-			t.Fatal("redis-server does not answer")
+	testkit.Eventually(t, testkit.Patience, func() error {
+		if err := server.Alive(); err != nil {
+			t.Fatal(err)
 		}
-	}
+		return client.Ping(context.Background()).Err()
+	})
 	return "redis://" + addr, client
 }
 
-// eventually polls until cond is nil.
-func Eventually(t testing.TB, timeout time.Duration, cond func() error) {
+// startMember starts a server that is to be part of a Cluster. Its nodes talk on a port of their own, by default 10,000 above
+// the other one, where anything may listen.
+func startMember(t testing.TB, args ...string) (string, *redis.Client) {
 	t.Helper()
-	deadline := time.After(timeout)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := cond()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not after %s: %v", timeout, err)
-		}
-	}
+	return Start(t, append([]string{"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(testkit.FreePort(t))}, args...)...)
 }
 
-// startCluster starts three masters and returns the cluster's URL.
+// StartCluster starts three masters and returns the cluster's URL.
 func StartCluster(t testing.TB) string {
 	t.Helper()
 	var addrs []string
 	for range 3 {
-		url, _ := Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+		url, _ := startMember(t, "--cluster-node-timeout", "2000")
 		addrs = append(addrs, strings.TrimPrefix(url, "redis://"))
 	}
 	args := append([]string{"--cluster", "create"}, addrs...)
@@ -85,7 +69,7 @@ func StartCluster(t testing.TB) string {
 	}
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
 	defer client.Close()
-	Eventually(t, 20*time.Second, func() error {
+	testkit.Eventually(t, testkit.Patience, func() error {
 		return client.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error {
 			info, err := node.ClusterInfo(ctx).Result()
 			if err == nil && !strings.Contains(info, "cluster_state:ok") {
@@ -100,11 +84,11 @@ func StartCluster(t testing.TB) string {
 // StartNode starts a cluster of one node and returns its URL and a client.
 func StartNode(t *testing.T) (string, *redis.Client) {
 	t.Helper()
-	url, client := Start(t, "--cluster-enabled", "yes")
+	url, client := startMember(t)
 	if err := client.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
-	Eventually(t, 20*time.Second, func() error {
+	testkit.Eventually(t, testkit.Patience, func() error {
 		info, err := client.ClusterInfo(t.Context()).Result()
 		if err == nil && !strings.Contains(info, "cluster_state:ok") {
 			err = fmt.Errorf("cluster info: %s", info)

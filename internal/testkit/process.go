@@ -1,4 +1,4 @@
-package lab
+package testkit
 
 import (
 	"bytes"
@@ -66,6 +66,9 @@ func (p *Process) cleanUp(t testing.TB) {
 		t.Logf("log of %s, started at %s:\n%s", p.name, p.start.Format(time.StampMilli), log)
 	}
 }
+
+// Name is what the process was started as.
+func (p *Process) Name() string { return p.name }
 
 // PID is the process's id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
@@ -151,16 +154,16 @@ func (p *Process) Files(t testing.TB) int {
 	return len(entries)
 }
 
-// alive returns an error once the process has ended, for loops that wait for it to answer.
-func (p *Process) alive() error {
+// Alive returns an error once the process has ended, for loops that wait for it to answer.
+func (p *Process) Alive() error {
 	if p.Running() {
 		return nil
 	}
 	return fmt.Errorf("%s has ended: %s", p.name, p.cmd.ProcessState)
 }
 
-// need returns the path of a program that the tests cannot do without.
-func need(t testing.TB, program string) string {
+// Program returns the path of a program that the tests cannot do without.
+func Program(t testing.TB, program string) string {
 	t.Helper()
 	for _, path := range []string{program, "/usr/sbin/" + program} {
 		found, err := exec.LookPath(path)
@@ -171,6 +174,6 @@ func need(t testing.TB, program string) string {
 			t.Fatal(err)
 		}
 	}
-	t.Fatalf("%s is not installed: `make test` installs what the tests need", program)
+	t.Fatalf("%s is not installed: scripts/setup installs what the tests need", program)
 	return ""
 }

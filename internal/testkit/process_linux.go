@@ -1,4 +1,4 @@
-package lab
+package testkit
 
 import "syscall"
 
