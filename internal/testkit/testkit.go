@@ -17,7 +17,7 @@ import (
 const Patience = 30 * time.Second
 
 // pollInterval is how often a condition is looked at.
-const pollInterval = 2 * time.Millisecond
+const pollInterval = 10 * time.Millisecond
 
 // Eventually waits until cond returns nil, and fails the test with cond's last error when it has not within timeout.
 func Eventually(t testing.TB, timeout time.Duration, cond func() error) {
