@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -96,4 +97,10 @@ func StartNode(t *testing.T) (string, *redis.Client) {
 		return err
 	})
 	return "redis+cluster://" + strings.TrimPrefix(url, "redis://"), client
+}
+
+// Eventually is testkit.Eventually.
+func Eventually(t testing.TB, timeout time.Duration, cond func() error) {
+	t.Helper()
+	testkit.Eventually(t, timeout, cond)
 }
