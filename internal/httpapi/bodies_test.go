@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sse-gateway/internal/auth"
+	"sse-gateway/internal/testkit"
 )
 
 // dial connects to the gateway and sends text as it is.
@@ -68,7 +69,7 @@ func TestPublish_ClientsThatGoAreNoError(t *testing.T) {
 		_ = reset.SetLinger(0)
 		_ = reset.Close()
 		_ = g.dial(head).Close()
-		waitFor(t, "both have been answered", func() bool { return answeredRequests() == 2*(i+1) })
+		testkit.WaitFor(t, "both have been answered", func() bool { return answeredRequests() == 2*(i+1) })
 	}
 	before := answeredRequests()
 	g.h2()
@@ -85,7 +86,7 @@ func TestPublish_ClientsThatGoAreNoError(t *testing.T) {
 	if response, err := g.client.Do(request); err == nil {
 		_ = response.Body.Close()
 	}
-	waitFor(t, "it has been answered", func() bool { return answeredRequests() > before })
+	testkit.WaitFor(t, "it has been answered", func() bool { return answeredRequests() > before })
 	if log := g.log.String(); strings.Contains(log, "level=ERROR") || strings.Contains(log, "status=500") {
 		t.Errorf("logged:\n%s", log)
 	}
