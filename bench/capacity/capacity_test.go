@@ -32,7 +32,7 @@ func TestEstimate_IsWhatTheCostsAddUpTo(t *testing.T) {
 		"history":      {s.RedisMemory, 10_000 * (4500 + 360*198)}, // an hour of 0.1 events a second
 		"Redis works":  {s.ReconnectRedis.Seconds(), 30e3*75e-6 + 70e3*2.5e-6},
 		"memory":       {s.Memory, 18e6 + 50_000*632 + 10_000*385},       // when one is away
-		"reconnecting": {s.ReconnectCPU, 30e3*190e-6 + 70e3*80e-6},       // each topic on 3 replicas, and the others
+		"reconnecting": {s.ReconnectCPU, 30e3*190e-6 + 70e3*68e-6},       // each topic on 3 replicas, and the others
 		"all are back": {s.Reconnect.Seconds(), 4.5},                     // the longest retry
 		"one dies":     {s.ReconnectOne.Seconds(), 4.5},                  // the same
 		"outgoing":     {s.ToSubscribers, 10_000*256 + 100_000.0/15*106}, // events and heartbeats

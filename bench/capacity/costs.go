@@ -26,7 +26,7 @@ const (
 	wire    = "the wire form"
 )
 
-// measured are the costs of 2026-11-26, rounded up. bench/CAPACITY.md says how they were measured, and on what.
+// measured are the costs of 2026-11-26, the middle of three runs. bench/CAPACITY.md says how they were measured, and on what.
 func measured() costs {
 	return costs{
 		Publish:        cost{55, "µs", "a publish with a request of its own, with its first delivery", results},
@@ -35,15 +35,15 @@ func measured() costs {
 		DeliveryFull:   cost{2.1, "µs", "a delivery at full load, when several leave in one write", results},
 		Receive:        cost{2.5, "µs", "an event that a replica gets from Redis for its subscribers", here},
 		Open:           cost{190, "µs", "a stream that is opened, its topic new to the replica", here},
-		OpenKnown:      cost{80, "µs", "a stream that comes back, its topic known to the replica", here},
-		Partition:      cost{43, "µs/s", "a partition of a Cluster, whatever happens in it", here},
+		OpenKnown:      cost{68, "µs", "a stream that comes back, its topic known to the replica", here},
+		Partition:      cost{38, "µs/s", "a partition of a Cluster, whatever happens in it", here},
 
 		RedisPublish:        cost{18, "µs", "Redis: a publish with a request of its own, one replica subscribed", results},
 		RedisPublishBatched: cost{13, "µs", "Redis: a publish in an array or NDJSON, one replica subscribed", here},
 		RedisReplica:        cost{0.7, "µs", "Redis: each further replica that is subscribed", here},
 		RedisOpen:           cost{75, "µs", "Redis: a stream that is opened, its topic new to the replica", here},
 		RedisOpenKnown:      cost{2.5, "µs", "Redis: a stream that comes back, its topic known to the replica", here},
-		RedisPartition:      cost{36, "µs/s", "Redis: a partition and replica, whatever happens in it", here},
+		RedisPartition:      cost{34, "µs/s", "Redis: a partition and replica, whatever happens in it", here},
 		RedisEvent:          cost{98, "bytes", "Redis: an event that is kept, besides its data", here},
 		RedisTopic:          cost{4500, "bytes", "Redis: a topic that has events, however few", here},
 

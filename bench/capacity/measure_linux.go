@@ -52,6 +52,7 @@ func measure(ctx context.Context, args []string, stdout io.Writer) error {
 		b.alone(func() error { return b.publishes(*events) }),
 		b.alone(func() error { return b.history(*events) }),
 		b.alone(func() error { return b.opens(*streams) }),
+		b.alone(func() error { return b.primaries(*events) }),
 		b.alone(func() error { return b.partitions(*idle) }),
 	)
 }
@@ -111,21 +112,14 @@ func (b *bench) publishesTo(n, events int) error {
 		}
 		defer s.close()
 	}
-	var body bytes.Buffer
-	const batch = 100
-	body.WriteString("[")
-	for i := range batch {
-		fmt.Fprintf(&body, `{"topic":"t","data":%q},`, strings.Repeat("x", 98)+strconv.Itoa(10+i%90))
-	}
-	body.Truncate(body.Len() - 1)
-	body.WriteString("]")
+	body := array(func(int) string { return "t" })
 	all := slices.Concat(replicas, []*server.Process{store})
 	before, err := times(all)
 	if err != nil {
 		return err
 	}
 	for range events / batch {
-		if err := b.post(replicas[0].Target.Addr, body.Bytes()); err != nil {
+		if err := b.post(replicas[0].Target.Addr, body); err != nil {
 			return err
 		}
 	}
@@ -141,6 +135,18 @@ func (b *bench) publishesTo(n, events int) error {
 	return nil
 }
 
+// batch is how many events are published in one array.
+const batch = 100
+
+// array is a publish of a batch, each event to the topic that its number has.
+func array(topic func(i int) string) []byte {
+	events := make([]string, batch)
+	for i := range events {
+		events[i] = fmt.Sprintf(`{"topic":%q,"data":%q}`, topic(i), strings.Repeat("x", 98))
+	}
+	return []byte("[" + strings.Join(events, ",") + "]")
+}
+
 // history measures what Redis keeps of an event and of a topic.
 func (b *bench) history(events int) error {
 	store, err := b.start(server.StartRedis, server.Options{Core: 1})
@@ -153,22 +159,14 @@ func (b *bench) history(events int) error {
 	}
 	client := redis.NewClient(&redis.Options{Addr: store.Target.Addr})
 	defer func() { _ = client.Close() }()
-	data := strings.Repeat("x", 98)
 	for _, topics := range []int{events / 500, events / 10, events} {
 		before, err := usedMemory(b.ctx, client)
 		if err != nil {
 			return err
 		}
-		for done := 0; done < events; {
-			var body bytes.Buffer
-			body.WriteString("[")
-			for n := 0; n < 500 && done < events; n++ {
-				fmt.Fprintf(&body, `{"topic":"h%d-%d","data":%q},`, topics, done%topics, data)
-				done++
-			}
-			body.Truncate(body.Len() - 1)
-			body.WriteString("]")
-			if err := b.post(g.Target.Addr, body.Bytes()); err != nil {
+		for done := 0; done < events; done += batch {
+			body := array(func(i int) string { return fmt.Sprintf("h%d-%d", topics, (done+i)%topics) })
+			if err := b.post(g.Target.Addr, body); err != nil {
 				return err
 			}
 		}
@@ -267,20 +265,16 @@ func (b *bench) opensOf(g, store *server.Process, name string, n int, cursors []
 // partitions measures what partitions of a Cluster cost in which nothing happens.
 func (b *bench) partitions(idle time.Duration) error {
 	for _, n := range []int{16, 256, 1024} {
-		store, err := b.start(server.StartRedis, server.Options{Core: 1, Args: []string{"--cluster-enabled", "yes"}})
+		stores, err := b.cluster(1)
 		if err != nil {
 			return err
 		}
-		if err := oneNode(b.ctx, store.Target.Addr); err != nil {
-			return err
-		}
-		g, err := b.start(server.StartGateway, server.Options{Env: []string{
-			"GATEWAY_REDIS_URL=redis+cluster://" + store.Target.Addr, "GATEWAY_PARTITIONS=" + strconv.Itoa(n),
-		}})
+		g, err := b.onCluster(stores, n)
 		if err != nil {
 			return err
 		}
-		before, err := times([]*server.Process{g, store})
+		both := []*server.Process{g, stores[0]}
+		before, err := times(both)
 		if err != nil {
 			return err
 		}
@@ -289,7 +283,7 @@ func (b *bench) partitions(idle time.Duration) error {
 		case <-b.ctx.Done():
 			return b.ctx.Err()
 		}
-		after, err := times([]*server.Process{g, store})
+		after, err := times(both)
 		if err != nil {
 			return err
 		}
@@ -298,26 +292,6 @@ func (b *bench) partitions(idle time.Duration) error {
 		b.stop()
 	}
 	return nil
-}
-
-// oneNode makes a Redis a Cluster by itself.
-func oneNode(ctx context.Context, addr string) error {
-	client := redis.NewClient(&redis.Options{Addr: addr})
-	defer func() { _ = client.Close() }()
-	if err := client.ClusterAddSlotsRange(ctx, 0, 16383).Err(); err != nil {
-		return fmt.Errorf("make a cluster of one node: %w", err)
-	}
-	for range 300 {
-		if info, err := client.ClusterInfo(ctx).Result(); err == nil && strings.Contains(info, "cluster_state:ok") {
-			return nil
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return errors.New("make a cluster of one node: it did not become ok within 30 s")
 }
 
 func times(processes []*server.Process) ([]time.Duration, error) {
