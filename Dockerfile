@@ -23,7 +23,8 @@ LABEL org.opencontainers.image.title="sse-gateway" \
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /gateway /gateway
 USER 65532:65532
-ENV GATEWAY_ADDR=:8000
+# docker stop kills after ten seconds: a drain is over before.
+ENV GATEWAY_ADDR=:8000 GATEWAY_DRAIN=8s
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=4s --start-period=30s CMD ["/gateway", "healthcheck"]
 ENTRYPOINT ["/gateway"]

@@ -62,7 +62,7 @@ type config struct {
 	QueueEvents  int           `env:"QUEUE_EVENTS" envDefault:"1024" doc:"the same in events"`
 	StreamMaxAge time.Duration `env:"STREAM_MAX_AGE" envDefault:"0" doc:"streams are closed at this age, spread by ±20 %; 0: never"`
 	Engine       string        `env:"ENGINE" envDefault:"auto" doc:"auto, or off: one goroutine per stream everywhere"`
-	Drain        time.Duration `env:"DRAIN" envDefault:"10s" doc:"SIGTERM: unready, then streams close spread over this time"`
+	Drain        time.Duration `env:"DRAIN" envDefault:"10s" doc:"SIGTERM: unready, then streams close spread over this time; the image sets 8s, since docker stop kills after 10"`
 
 	Hosts          []string `env:"HOSTS" doc:"names by which it may be called while nobody is asked who they are (GATEWAY_AUTH=none, and pprof), separated by commas: localhost and addresses always, *.example.com for all names below, * for any"`
 	CORSOrigins    []string `env:"CORS_ORIGINS" doc:"origins of other sites whose pages may use the gateway, separated by commas, such as https://app.example.com or capacitor://localhost; * for any, then without cookies"`

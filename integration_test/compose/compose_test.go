@@ -34,6 +34,9 @@ func TestStack(t *testing.T) {
 		{"KeepsMetricsInside", keepsMetricsInside},
 		{"LosesNothingWithAReplica", losesNothingWithAReplica},
 		{"PageOutlivesAllReplicas", pageOutlivesAllReplicas},
+		{"KeepsRedisToItself", keepsRedisToItself},
+		{"HasManyStreamsOverHTTPS", hasManyStreamsOverHTTPS},
+		{"StopsWithinDockersPatience", stopsWithinDockersPatience},
 		{"Scales", scales},
 	} {
 		if !t.Run(test.name, func(t *testing.T) {
@@ -71,15 +74,20 @@ func deliversFromInsideAnyReplica(t *testing.T, s *stack) {
 }
 
 func confinesItsContainers(t *testing.T, s *stack) {
-	for _, c := range append(s.containers("gateway"), s.containers("balancer")...) {
+	for _, c := range slices.Concat(s.containers("gateway"), s.containers("balancer"), s.containers("redis")) {
 		if c.State.Health.Status != "healthy" {
 			t.Errorf("%s is %s, want healthy", c.Name, c.State.Health.Status)
 		}
-		if user, _, _ := strings.Cut(c.Config.User, ":"); user == "" || user == "0" || user == "root" {
+		// The image of Redis starts as root, to become the user redis.
+		user, _, _ := strings.Cut(c.Config.User, ":")
+		if !strings.Contains(c.Name, "redis") && (user == "" || user == "0" || user == "root") {
 			t.Errorf("%s runs as user %q", c.Name, c.Config.User)
 		}
 		if !c.HostConfig.ReadonlyRootfs || !slices.Contains(c.HostConfig.CapDrop, "ALL") {
 			t.Errorf("%s can write or has capabilities: %+v", c.Name, c.HostConfig)
+		}
+		if c.HostConfig.Memory == 0 {
+			t.Errorf("%s may take all memory there is", c.Name)
 		}
 	}
 	for _, c := range s.containers("gateway") {
@@ -231,6 +239,17 @@ func scales(t *testing.T, s *stack) {
 	lab.Publish(t, s.url, "scale", "to everyone")
 	for _, subscriber := range subscribers {
 		subscriber.WaitFired(t, 1)
+	}
+	s.do("up", "--wait", "--no-recreate", "--scale", "gateway=2")
+	lab.Eventually(t, patience, func() error {
+		status, _ := lab.Get(t, s.url+"/readyz")
+		if status != http.StatusOK {
+			return fmt.Errorf("status %d", status)
+		}
+		return nil
+	})
+	if logs := s.do("logs", "--no-color", "balancer"); strings.Contains(logs, "WARNING") {
+		t.Errorf("a change of scale makes the balancer warn:\n%.2000s", logs)
 	}
 }
 

@@ -51,7 +51,7 @@ func (s *stack) up() {
 		if s.t.Failed() {
 			s.t.Logf("the end of the stack's logs:\n%s", s.do("logs", "--no-color", "--tail", "20"))
 		}
-		s.do("down", "--volumes", "--rmi", "local", "--timeout", "1")
+		s.do("--profile", "*", "down", "--volumes", "--rmi", "local", "--timeout", "1")
 	})
 	begun := time.Now()
 	s.do("up", "--build", "--wait")
@@ -87,14 +87,17 @@ type container struct {
 	ID    string
 	Name  string
 	State struct {
-		Running bool
-		Health  struct{ Status string }
+		Running  bool
+		ExitCode int
+		Health   struct{ Status string }
 	}
 	Config struct {
+		Image  string
 		User   string
 		Labels map[string]string
 	}
 	HostConfig struct {
+		Memory         int64
 		ReadonlyRootfs bool
 		CapDrop        []string
 		SecurityOpt    []string
@@ -115,14 +118,18 @@ func (c container) url() string {
 // containers are those of a service that run.
 func (s *stack) containers(service string) []container {
 	s.t.Helper()
-	ids := strings.Fields(s.do("ps", "--quiet", service))
-	out, err := docker(s.env, append([]string{"inspect"}, ids...)...)
+	return inspect(s.t, s.env, strings.Fields(s.do("ps", "--quiet", service))...)
+}
+
+func inspect(t *testing.T, env []string, ids ...string) []container {
+	t.Helper()
+	out, err := docker(env, append([]string{"inspect"}, ids...)...)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	var found []container
 	if err := json.Unmarshal([]byte(out), &found); err != nil {
-		s.t.Fatalf("read docker inspect: %v", err)
+		t.Fatalf("read docker inspect: %v", err)
 	}
 	return found
 }
