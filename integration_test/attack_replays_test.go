@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sse-gateway/integration_test/lab"
+	"sse-gateway/internal/testkit"
 )
 
 // A watch records what an attack costs everybody else: how long events take from a publisher to a subscriber, whether
@@ -128,7 +129,7 @@ func fill(t *testing.T, gateway *lab.Gateway, topic string, n, size int) {
 
 // glance asks for something, reads a little of the answer, and hangs up. It reports whether there was an answer of status 200.
 func glance(gateway *lab.Gateway, target string) bool {
-	conn, err := net.Dial("tcp", gateway.Addr())
+	conn, err := testkit.Dial(gateway.Addr())
 	if err != nil {
 		return false
 	}
@@ -174,7 +175,7 @@ func TestAttack_ReplaysThatStandStill(t *testing.T) {
 		fill(t, gateway, "large", 700, 63<<10)
 		w := watchOver(t, gateway)
 		for range 40 {
-			conn, err := net.Dial("tcp", gateway.Addr())
+			conn, err := testkit.Dial(gateway.Addr())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sse-gateway/integration_test/lab"
+	"sse-gateway/internal/testkit"
 )
 
 // A crawler is a connection over which something comes very slowly.
@@ -28,7 +29,7 @@ func crawlers(t *testing.T, gateway *lab.Gateway, n int, what, beginning, drip s
 	t.Helper()
 	all := make([]crawler, n)
 	for i := range all {
-		conn, err := net.Dial("tcp", gateway.Addr())
+		conn, err := testkit.Dial(gateway.Addr())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,12 +15,13 @@ import (
 	"time"
 
 	"sse-gateway/integration_test/lab"
+	"sse-gateway/internal/testkit"
 )
 
 // openRaw opens a stream on a connection of its own.
 func openRaw(t *testing.T, gateway *lab.Gateway, query string) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", gateway.Addr())
+	conn, err := testkit.Dial(gateway.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}

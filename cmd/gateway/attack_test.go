@@ -3,11 +3,12 @@ package main
 import (
 	"bufio"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"sse-gateway/internal/testkit"
 )
 
 func TestRun_RefusesHugeHeads(t *testing.T) {
@@ -18,7 +19,7 @@ func TestRun_RefusesHugeHeads(t *testing.T) {
 		"1 MB token":     "GET /subscribe?topics=a HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + strings.Repeat("x", 1<<20) + "\r\n\r\n",
 		"1 MB cookie":    "GET /subscribe?topics=a HTTP/1.1\r\nHost: localhost\r\nCookie: gateway_token=" + strings.Repeat("x", 1<<20) + "\r\n\r\n",
 	} {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		conn, err := testkit.Dial(strings.TrimPrefix(url, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +58,7 @@ func TestRun_IsNotHeldUpByThoseWhoDawdle(t *testing.T) {
 	url := r.url()
 	addr := strings.TrimPrefix(url, "http://")
 	for i := range 300 {
-		conn, err := net.Dial("tcp", addr)
+		conn, err := testkit.Dial(addr)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -114,7 +113,7 @@ func (g *Gateway) Start(t testing.TB) {
 		if err := g.Alive(); err != nil {
 			t.Fatalf("%v\n%s", err, g.Log())
 		}
-		conn, err := net.Dial("tcp", addr)
+		conn, err := testkit.Dial(addr)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sse-gateway/internal/testkit"
 )
 
 // A Link is a TCP path that can be made faulty, for the way between the gateways and Redis. A fault holds or delays
@@ -132,7 +134,7 @@ func (l *Link) accept(listener net.Listener) {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", l.upstream)
+		server, err := testkit.Dial(l.upstream)
 		if err != nil {
 			_ = client.Close()
 			continue

@@ -7,6 +7,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"sse-gateway/internal/testkit"
 )
 
 // startEcho starts a server that sends back what it gets.
@@ -39,7 +41,7 @@ type echo struct {
 
 func dialEcho(t *testing.T, addr string) echo {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
+	conn, err := testkit.Dial(addr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ import (
 // dial connects to the gateway and sends text as it is.
 func (g *testGateway) dial(text string) *net.TCPConn {
 	g.t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
+	conn, err := testkit.Dial(strings.TrimPrefix(g.url, "http://"))
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -95,7 +95,7 @@ func TestPublishLines_AnswersEachLineAtOnce(t *testing.T) {
 func TestPublishLines_CanAnswerErrorsOnly(t *testing.T) {
 	g := newTestGateway(t, auth.None{}, Options{})
 	const lines = 200_000 // whose answers would be more than the buffers of two sockets hold
-	conn, err := net.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
+	conn, err := testkit.Dial(strings.TrimPrefix(g.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}

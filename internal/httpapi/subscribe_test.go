@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -19,7 +18,7 @@ import (
 
 func TestSubscribe_AnswersHeadAndReadyInOneWrite(t *testing.T) {
 	g := newTestGateway(t, auth.None{}, Options{Retry: 2 * time.Second, CORSOrigins: []string{"https://app.example"}})
-	conn, err := net.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
+	conn, err := testkit.Dial(strings.TrimPrefix(g.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +288,7 @@ func TestSubscribe_NoticesThatTheClientHasGone(t *testing.T) {
 
 func TestSubscribe_SurvivesHTTP10(t *testing.T) {
 	g := newTestGateway(t, auth.None{}, Options{})
-	conn, err := net.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
+	conn, err := testkit.Dial(strings.TrimPrefix(g.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -178,7 +178,7 @@ func TestPoller_KnowsStreamsThatHadTheSameDescriptor(t *testing.T) {
 
 // onlyReceives opens a stream and reads it, to its end or for a moment. Every event must have the stream's name as id.
 func (g *gate) onlyReceives(name string, round int) error {
-	conn, err := net.Dial("tcp", g.addr)
+	conn, err := testkit.Dial(g.addr)
 	if err != nil {
 		return err
 	}

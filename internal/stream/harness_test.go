@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sse-gateway/internal/sse"
+	"sse-gateway/internal/testkit"
 )
 
 const (
@@ -181,7 +182,7 @@ func (g *gate) request(t testing.TB, text string) *client {
 }
 
 func (g *gate) connect(request string) (*client, error) {
-	conn, err := net.Dial("tcp", g.addr)
+	conn, err := testkit.Dial(g.addr)
 	if err != nil {
 		return nil, err
 	}

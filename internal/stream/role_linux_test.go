@@ -61,7 +61,7 @@ func playSubscribers(args []string) error {
 		return err
 	}
 	for range count {
-		conn, err := net.Dial("tcp", args[0])
+		conn, err := testkit.Dial(args[0])
 		if err != nil {
 			return err
 		}

@@ -79,6 +79,23 @@ func FreeAddr(t testing.TB) string {
 	return fmt.Sprintf("127.0.0.1:%d", FreePort(t))
 }
 
+// dialTry is how long one try of a dial lasts. The kernel repeats a SYN after 1, 3 and 7 s, so that one that is lost takes
+// longer than many a test has time for.
+const dialTry = 1500 * time.Millisecond
+
+// Dial connects to addr by TCP. A try that gets no answer, as when a busy machine drops the SYN, is followed by another, until
+// Patience ends; a refusal is returned at once.
+func Dial(addr string) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: dialTry}
+	for deadline := time.Now().Add(Patience); ; {
+		conn, err := dialer.Dial("tcp", addr)
+		var failure net.Error
+		if err == nil || !errors.As(err, &failure) || !failure.Timeout() || time.Now().After(deadline) {
+			return conn, err
+		}
+	}
+}
+
 // A Buffer may be read while it is written. The zero value is ready to use.
 type Buffer struct {
 	mu  sync.Mutex

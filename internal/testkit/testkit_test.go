@@ -25,3 +25,10 @@ func TestPoll_ReturnsTheLastError(t *testing.T) {
 		}
 	})
 }
+
+func TestDial_ReturnsARefusalAtOnce(t *testing.T) {
+	began := time.Now()
+	if conn, err := Dial(FreeAddr(t)); err == nil || time.Since(began) > Patience/2 {
+		t.Errorf("got %v, %v after %v", conn, err, time.Since(began))
+	}
+}

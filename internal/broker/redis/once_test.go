@@ -72,7 +72,7 @@ func (l *lossyLink) accept() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", l.server)
+		server, err := testkit.Dial(l.server)
 		if err != nil {
 			_ = client.Close()
 			continue
