@@ -38,6 +38,9 @@ func TestExpiry_EndsShortlyBeforeAndTellsAhead(t *testing.T) {
 		for range 100 {
 			p := expiry(now.Add(left), now)
 			ahead := now.Add(left).Sub(p.Expiry)
+			if !p.Deadline.Equal(now.Add(left)) {
+				t.Fatalf("a token of %s may be served until %s", left, p.Deadline)
+			}
 			if ahead <= 0 || ahead > 5*time.Second || ahead > left/4 {
 				t.Fatalf("a token of %s ends %s ahead", left, ahead)
 			}

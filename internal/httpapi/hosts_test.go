@@ -46,8 +46,17 @@ func TestHosts_RefusesForeignNamesWhereNobodyAuthenticates(t *testing.T) {
 			"example.com": false, "evilexample.com": false, "127.0.0.1.nip.io": false, "2130706433": false, "[::1].evil.example": false,
 		} {
 			for _, r := range [][2]string{
-				{"GET", "/subscribe?user=jack"}, {"GET", "/users/jack/events"}, {"GET", "/users/jack"}, {"DELETE", "/users/jack/streams"},
-				{"POST", "/publish"}, {"GET", "/topics"}, {"GET", "/topics/t/events"}, {"GET", "/"}, {"HEAD", "/topics"}, {"OPTIONS", "/publish"}, {"GET", "/nothing"},
+				{"GET", "/subscribe?user=jack"},
+				{"GET", "/users/jack/events"},
+				{"GET", "/users/jack"},
+				{"DELETE", "/users/jack/streams"},
+				{"POST", "/publish"},
+				{"GET", "/topics"},
+				{"GET", "/topics/t/events"},
+				{"GET", "/"},
+				{"HEAD", "/topics"},
+				{"OPTIONS", "/publish"},
+				{"GET", "/nothing"},
 			} {
 				got := g.withHost(g.url, r[0], r[1], host)
 				if (got.status != http.StatusMisdirectedRequest) != ok {

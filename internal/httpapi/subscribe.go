@@ -257,6 +257,7 @@ func expiry(exp, now time.Time) stream.Params {
 	}{exp.UTC().Format(time.RFC3339)})
 	return stream.Params{
 		Expiry:   end,
+		Deadline: exp,
 		Notice:   sse.NewFrame(sse.AppendBlock(nil, "expiring", 0, data), ""),
 		NoticeAt: end.Add(-min(noticeAhead, left/2)),
 	}

@@ -55,9 +55,6 @@ func newEngine(set *Streams) (engine, error) {
 // the goroutine and the runtime's poll structures around it, goes.
 func (e *epollEngine) adopt(st *Stream, w http.ResponseWriter, r *http.Request, first []byte) error {
 	conn, _, err := http.NewResponseController(w).Hijack()
-	if errors.Is(err, http.ErrNotSupported) {
-		return openHandler(st, w, r, first)
-	}
 	if err != nil {
 		return fmt.Errorf("hijack: %w", err)
 	}

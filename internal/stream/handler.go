@@ -29,27 +29,38 @@ type handlerPath struct {
 	ctx    context.Context //nolint:containedctx // it is the request's, which tells that the client hangs up
 	wakeup chan struct{}   // holds one token while there is something to do
 	aborts sync.WaitGroup
-	writer sync.Mutex // held by whoever writes: Serve, and before it WaitRoom
+	writer sync.Mutex // held by whoever writes: Open, then Serve, and between them WaitRoom
+	headed int64      // tick since which the head waits to be written; 0: it has been. Guarded by the stream's mu
 }
 
 func newHandlerPath(ctx context.Context, conn connection) *handlerPath {
 	return &handlerPath{conn: conn, ctx: ctx, wakeup: make(chan struct{}, 1)}
 }
 
-// openHandler starts a stream that its handler will write.
-func openHandler(st *Stream, w http.ResponseWriter, r *http.Request, first []byte) error {
+// newResponsePath returns the path of a stream that its handler will write, from the head on.
+func newResponsePath(w http.ResponseWriter, r *http.Request, now int64) *handlerPath {
 	control := http.NewResponseController(w)
 	// The server's WriteTimeout is for responses that end. Writers without deadlines have none to be lifted.
 	_ = control.SetWriteDeadline(time.Time{})
-	w.WriteHeader(http.StatusOK)
-	if _, err := w.Write(first); err != nil {
-		return err
+	p := newHandlerPath(r.Context(), response{w, control})
+	p.headed = now
+	return p
+}
+
+// writeHead sends the head and first. Over HTTP/2 that waits for the client's window; what ends the stream ends it, too.
+func (p *handlerPath) writeHead(st *Stream, first []byte) {
+	p.writer.Lock()
+	defer p.writer.Unlock()
+	_, err := p.conn.Write(first)
+	if err == nil {
+		err = p.conn.Flush()
 	}
-	if err := control.Flush(); err != nil {
-		return err
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	p.headed = 0
+	if err != nil {
+		st.endLocked(reasonClient, true)
 	}
-	st.path = newHandlerPath(r.Context(), response{w, control})
-	return nil
 }
 
 // serve writes what is pending whenever there is something, until the stream has ended.

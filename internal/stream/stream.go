@@ -41,6 +41,7 @@ type Stream struct {
 // expiry is what Params says about a stream's end. Owned by the wheel.
 type expiry struct {
 	at       int64 // of the wall clock, in ms since 1970
+	cutAt    int64 // likewise
 	noticeAt int64 // likewise
 	notice   *sse.Frame
 }
@@ -116,9 +117,13 @@ func (st *Stream) roomyLocked() bool {
 	return st.q == nil || (len(st.q.frames) <= opts.QueueEvents/2 && st.q.bytes <= opts.QueueBytes/2)
 }
 
-// End closes the stream once what is pending has been written, at the latest after Options.Stall. The first reason
+// End closes the stream once what is pending has been written, at the latest after Options.Stall; who was cut off gets
+// nothing more. The first reason
 // holds; one that is not of this package counts as an error. It never blocks and may be called from any goroutine.
-func (st *Stream) End(reason string) { st.end(parseReason(reason), false) }
+func (st *Stream) End(reason string) {
+	r := parseReason(reason)
+	st.end(r, r == reasonCut)
+}
 
 // Done returns a channel that is closed when the stream is gone: nothing more is written, and the source has left.
 func (st *Stream) Done() <-chan struct{} {
@@ -158,9 +163,9 @@ func (st *Stream) endLocked(r reason, cut bool) {
 			st.q.signal()
 		}
 	}
-	if cut && !st.cut {
-		st.cut = true
-		if st.path != nil && st.q != nil && !st.gone {
+	if heads := st.path != nil && st.path.headed != 0; (cut || heads) && !st.cut {
+		st.cut = true // before its head a stream has nothing that would be worth waiting for
+		if st.path != nil && (st.q != nil || heads) && !st.gone {
 			st.path.abort()
 		}
 	}

@@ -56,6 +56,7 @@ type Source interface {
 type Params struct {
 	First    []byte     // whole blocks, sent in one write with the head
 	Expiry   time.Time  // when the stream ends as expired; zero: never
+	Deadline time.Time  // when an expired stream is cut, whatever is pending; zero: Options.Stall after Expiry
 	Notice   *sse.Frame // pushed at NoticeAt, to tell that the expiry is near; nil: none
 	NoticeAt time.Time
 }
@@ -109,8 +110,9 @@ func New(opts Options) (*Streams, error) {
 
 // An engine writes streams without their handlers.
 type engine interface {
-	// adopt takes the connection over from net/http and sends the head and first. Where it cannot be taken, adopt
-	// sets the stream's path. The engine leaves the stream alone until it is woken.
+	// adopt takes the connection over from net/http and sends the head and first. Where it cannot watch it, adopt
+	// sets the stream's path; where net/http does not give it away, it returns http.ErrNotSupported and has done nothing.
+	// The engine leaves the stream alone until it is woken.
 	adopt(st *Stream, w http.ResponseWriter, r *http.Request, first []byte) error
 	// wake has the stream looked at soon. It never blocks.
 	wake(st *Stream)
@@ -126,10 +128,34 @@ func (s *Streams) Open(w http.ResponseWriter, r *http.Request, src Source, p Par
 		return nil, err
 	}
 	st := &Stream{set: s, src: src, queued: true}
-	if err := s.start(st, w, r, p.First); err != nil {
+	var err error = http.ErrNotSupported
+	if s.engineTakes(r) {
+		err = s.engine.adopt(st, w, r, p.First)
+	}
+	switch {
+	case errors.Is(err, http.ErrNotSupported):
+		// What ends streams, counts them and bounds them is in force before the head is written: that may take its time.
+		st.path = newResponsePath(w, r, s.wheel.now.Load())
+		s.enter(st, p)
+		st.path.writeHead(st, p.First)
+	case err != nil:
 		s.forget()
 		return nil, fmt.Errorf("open stream: %w", err)
+	default:
+		s.enter(st, p)
 	}
+	st.begin()
+	return st, nil
+}
+
+// engineTakes tells whether r's stream is for the engine.
+func (s *Streams) engineTakes(r *http.Request) bool {
+	// A close-delimited body, which needs no framing, takes HTTP/1.1 in the clear and a request for a body.
+	return s.engine != nil && r.TLS == nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 && r.Method != http.MethodHead
+}
+
+// enter puts a stream among the open ones.
+func (s *Streams) enter(st *Stream, p Params) {
 	s.counters.open.Add(1)
 	s.wheel.add(st, p)
 	// Whoever drains or closes looks at the wheel after having said so: one of the two sees the other.
@@ -138,17 +164,6 @@ func (s *Streams) Open(w http.ResponseWriter, r *http.Request, src Source, p Par
 	} else if draining {
 		st.end(reasonDrain, false)
 	}
-	st.begin()
-	return st, nil
-}
-
-// start sends the head and first, and chooses who writes the rest.
-func (s *Streams) start(st *Stream, w http.ResponseWriter, r *http.Request, first []byte) error {
-	// A close-delimited body, which needs no framing, takes HTTP/1.1 in the clear and a request for a body.
-	if s.engine != nil && r.TLS == nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 && r.Method != http.MethodHead {
-		return s.engine.adopt(st, w, r, first)
-	}
-	return openHandler(st, w, r, first)
 }
 
 // Drain ends every stream, evenly spread over the given time, each after its pending frames have been written.

@@ -78,7 +78,10 @@ func (w *wheel) add(st *Stream, p Params) {
 	}
 	due := min(st.beat, limit, now+w.stall)
 	if !p.Expiry.IsZero() {
-		st.expiry = &expiry{at: p.Expiry.UnixMilli(), notice: p.Notice, noticeAt: never}
+		st.expiry = &expiry{at: p.Expiry.UnixMilli(), cutAt: never, notice: p.Notice, noticeAt: never}
+		if !p.Deadline.IsZero() {
+			st.expiry.cutAt = p.Deadline.UnixMilli()
+		}
 		if p.Notice != nil {
 			st.expiry.noticeAt = p.NoticeAt.UnixMilli()
 		}
@@ -213,7 +216,11 @@ func (st *Stream) turn(now int64) int64 {
 			st.end(reasonExpired, false)
 			e.at = never
 		}
-		next = now + w.untilWall(min(e.at, e.noticeAt))
+		if w.untilWall(e.cutAt) == 0 {
+			st.end(reasonExpired, true)
+			e.cutAt = never
+		}
+		next = now + w.untilWall(min(e.at, e.cutAt, e.noticeAt))
 	}
 	idle, check := st.check(now)
 	if st.beat <= now {
@@ -233,10 +240,16 @@ func (st *Stream) check(now int64) (idle bool, next int64) {
 	if st.limit <= now {
 		st.endLocked(reasonMaxAge, st.reason != reasonNone)
 	}
-	if st.q == nil {
+	var since int64
+	switch {
+	case st.path != nil && st.path.headed != 0:
+		since = st.path.headed
+	case st.q != nil:
+		since = st.q.since
+	default:
 		return st.reason == reasonNone, st.limit
 	}
-	stalled := st.q.since + st.set.wheel.stall
+	stalled := since + st.set.wheel.stall
 	if stalled <= now {
 		st.endLocked(reasonStalled, true)
 	}
