@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"sse-gateway/internal/testkit"
@@ -94,6 +95,12 @@ func StartNginx(t testing.TB, o BalancerOptions) *Balancer {
 	b.Process = testkit.StartProcess(t, "nginx "+addr, nil, testkit.Program(t, "nginx"),
 		"-e", "stderr", "-p", dir, "-c", WriteFile(t, "nginx.conf", config),
 		"-g", fmt.Sprintf("daemon off; pid %s;", filepath.Join(dir, "pid")))
+	t.Cleanup(func() { // its workers would outlive a master that is killed
+		if b.Running() {
+			b.Signal(t, syscall.SIGTERM)
+			b.WaitExit(t, wait)
+		}
+	})
 	return b.waitReady(t)
 }
 
