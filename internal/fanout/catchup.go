@@ -235,7 +235,8 @@ func (p *partition) birthLocked(born broker.ID) {
 				pt.pushAllGaps(at, p.sureLocked(pt.pos), true, frames)
 				pt.finishLocked()
 			}
-			pt.crossed = pt.crossed || (!pt.live && !pt.pos.Less(born))
+			// What a joining client claims may be above the watermark, and then of after the loss: see resume.
+			pt.crossed = pt.crossed || (!pt.live && !pt.pos.Less(born) && !p.watermark.Less(pt.pos))
 		}
 	}
 	for _, t := range p.topics {

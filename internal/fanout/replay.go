@@ -87,7 +87,7 @@ func (s *Subscription) tellLost() {
 		at := pt.p.watermark
 		pt.pushAllGaps(at, broker.ID{}, i == len(lost)-1, nil)
 		unlock := s.order()
-		pt.pos, pt.lost = at, false
+		pt.pos, pt.lost, pt.crossed = at, false, false
 		unlock()
 		pt.p.mu.Unlock()
 	}

@@ -39,7 +39,8 @@ type Subscription struct {
 }
 
 // A part is a subscription's share in one partition. Guarded by partition.mu, but for pos in a stream of several
-// partitions, which is written under Subscription.mu too.
+// partitions, which is written under Subscription.mu too. Until the part is live only the goroutine that joins and delivers
+// writes pos, told and lost, so it may read them without the lock.
 type part struct {
 	sub    *Subscription
 	p      *partition
@@ -73,7 +74,7 @@ func (h *Hub) Join(ctx context.Context, req JoinRequest) (*Subscription, error) 
 	for _, pt := range s.parts {
 		if err := pt.p.join(ctx, pt); err != nil {
 			s.Leave()
-			return nil, fmt.Errorf("join %d topics: %w", len(pt.topics), err)
+			return nil, fmt.Errorf("join %d topics: %w", len(req.Topics), err)
 		}
 	}
 	if err := s.locate(ctx); err != nil {
@@ -103,8 +104,11 @@ func (h *Hub) subscribe(req JoinRequest) *Subscription {
 				s.unfinished.Add(1) // the inbox comes last
 			}
 			s.parts = append(s.parts, pt)
-			p.add(pt, names)
 		}
+	}
+	s.claim()
+	for _, pt := range s.parts {
+		pt.p.add(pt, byPartition[pt.p])
 	}
 	return s
 }
@@ -156,61 +160,77 @@ func (p *partition) join(ctx context.Context, pt *part) error {
 	return p.waitLive(ctx)
 }
 
-// locate finds the position at which every part starts.
-func (s *Subscription) locate(ctx context.Context) error {
-	c, err := s.cursor()
+// claim gives the parts what the client says of its position, before they are in the hub: so a birth that comes while they
+// join finds it there.
+func (s *Subscription) claim() {
+	if s.start.kind != startCursor {
+		s.rest = make(cursor, len(s.hub.partitions))
+		return
+	}
+	c, err := parseCursor(s.start.cursor, len(s.hub.partitions))
 	s.start.cursor = "" // a part of the request's header, which would stay with it
 	for _, pt := range s.parts {
 		switch {
-		case s.start.kind == startCursor && err != nil:
+		case err != nil:
 			pt.lost = true
-		case s.start.kind == startCursor && !c[pt.p.index].IsBeginning():
-			if err := pt.resume(ctx, c[pt.p.index]); err != nil {
-				return err
-			}
-		case s.start.kind == startCursor && c[pt.p.index].IsZero() && !c.oldest().IsZero():
-			pt.pos = broker.Earlier(c.oldest(), pt.p.position())
-		case s.start.kind == startTime:
-			// No later than the clock: the client may come back with it.
-			pt.pos = broker.Later(broker.Earlier(s.start.at, pt.p.position()), beginning())
-		case s.start.kind == startNow:
-			pt.pos = pt.p.position()
+		case c[pt.p.index].IsZero():
+			pt.pos = c.oldest() // the stream was nowhere later
 		default:
-			pt.pos = beginning()
+			pt.pos = c[pt.p.index]
 		}
 	}
-	if s.StartID() != "" {
-		s.toldLocked()
+	s.rest = c
+}
+
+// locate finds the position at which every part starts.
+func (s *Subscription) locate(ctx context.Context) error {
+	for _, pt := range s.parts {
+		if !pt.place() {
+			if err := pt.resume(ctx); err != nil {
+				return err
+			}
+		}
 	}
-	if err == nil && len(s.hub.partitions) > 1 {
-		s.rest = c
+	if len(s.hub.partitions) == 1 {
+		s.rest = nil
+	}
+	if s.StartID() != "" {
+		s.toldLocked() // nothing is pushed yet
 	}
 	return nil
 }
 
-// cursor reads the client's position; nil without one.
-func (s *Subscription) cursor() (cursor, error) {
-	if s.start.kind != startCursor {
-		return make(cursor, len(s.hub.partitions)), nil
-	}
-	return parseCursor(s.start.cursor, len(s.hub.partitions))
-}
-
-// position is the id up to which everything has been dispatched here.
-func (p *partition) position() broker.ID {
+// place starts the part at a position that is known at once. It reports false for a client's id that is above all that the
+// broker has given out.
+func (pt *part) place() bool {
+	p, start := pt.p, &pt.sub.start
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.watermark
+	switch {
+	case pt.lost:
+	case start.kind == startCursor && !pt.pos.IsBeginning():
+		if pt.sub.rest[p.index].IsZero() {
+			pt.pos = broker.Earlier(pt.pos, p.watermark)
+		}
+		if p.watermark.Less(pt.pos) {
+			return false
+		}
+	case start.kind == startTime:
+		// No later than the clock: the client may come back with it.
+		pt.pos = broker.Later(broker.Earlier(start.at, p.watermark), beginning())
+	case start.kind == startNow:
+		pt.pos = p.watermark
+	default:
+		pt.pos = beginning()
+	}
+	return true
 }
 
 // resume starts the part at a client's id. One above all that the broker has given out is waited for: the client may come
 // from a replica that was ahead, or this one may be connected to a stale primary. If the broker does not know it, on this
 // connection or the next, it has lost it; that its clock passes it later proves nothing.
-func (pt *part) resume(ctx context.Context, id broker.ID) error {
-	if !pt.p.position().Less(id) {
-		pt.pos = id
-		return nil
-	}
+func (pt *part) resume(ctx context.Context) error {
+	id := pt.pos // only this goroutine writes it
 	deadline := time.NewTimer(rewindHold)
 	defer deadline.Stop()
 	short := uint64(0) // the connection on which the broker's clock was below id
@@ -222,21 +242,27 @@ func (pt *part) resume(ctx context.Context, id broker.ID) error {
 		case head.Less(id):
 			short = generation
 		case generation == short:
-			pt.lost = true
+			pt.lose()
 			return nil
 		default:
-			pt.pos = id
-			return nil
+			return nil // the client is right
 		}
 		select {
 		case <-deadline.C:
-			pt.lost = true
+			pt.lose()
 			return nil
 		case <-ctx.Done():
 			return fmt.Errorf("resume after %s: %w", id, broker.ErrUnavailable)
 		case <-time.After(rewindHold / 8):
 		}
 	}
+}
+
+// lose gives the client's position up.
+func (pt *part) lose() {
+	pt.p.mu.Lock()
+	defer pt.p.mu.Unlock()
+	pt.pos, pt.lost = broker.ID{}, true
 }
 
 // StartID is the id of the stream's ready event: where a client goes on that drops before its first event. It is empty
