@@ -15,13 +15,13 @@ import (
 var (
 	// ErrUnavailable: the broker did not answer in time; whether a publish took effect is unknown unless
 	// ErrNotSent is in the chain as well.
-	ErrUnavailable = errors.New("Redis is unavailable")
+	ErrUnavailable = errors.New("the connection to Redis is unavailable")
 	// ErrNotSent, always together with ErrUnavailable: the publish never reached the broker.
 	ErrNotSent = errors.New("nothing was sent to Redis")
 	// ErrForeign: the keys in Redis belong to gateways that are set up in another way. Nothing is done to them.
-	ErrForeign = errors.New("Redis is in use by gateways that are set up otherwise")
+	ErrForeign = errors.New("this Redis is in use by gateways that are set up otherwise")
 	// ErrRefused: Redis refuses what it was asked for, and will until somebody has acted.
-	ErrRefused = errors.New("Redis refuses")
+	ErrRefused = errors.New("refused by Redis")
 	// ErrFull: the broker refuses writes for want of memory; nothing was published.
 	ErrFull = errors.New("there is no room for the event")
 	// ErrTopicClosed: the topic's close event has been published.

@@ -65,7 +65,7 @@ func (id ID) Less(other ID) bool {
 // IsZero tells whether id is before every event.
 func (id ID) IsZero() bool { return id == ID{} }
 
-// isBeginning tells whether a client's id is before every event; also a client's own "0-0" is.
+// IsBeginning tells whether a client's id is before every event; also a client's own "0-0" is.
 func (id ID) IsBeginning() bool { return id.MS == 0 }
 
 // Minus is the id d earlier, the zero ID if that is before 1970.
@@ -77,7 +77,7 @@ func (id ID) Minus(d time.Duration) ID {
 	return ID{MS: id.MS - back}
 }
 
-// next is the smallest id above id.
+// Next is the smallest id above id.
 func (id ID) Next() ID {
 	if id.Seq == 1<<64-1 {
 		return ID{MS: id.MS + 1}
@@ -85,7 +85,7 @@ func (id ID) Next() ID {
 	return ID{MS: id.MS, Seq: id.Seq + 1}
 }
 
-// before is the largest id below id.
+// Prior is the largest id below id.
 func (id ID) Prior() ID {
 	switch {
 	case id.Seq > 0:
@@ -96,6 +96,7 @@ func (id ID) Prior() ID {
 	return ID{}
 }
 
+// Later is the larger of two ids.
 func Later(a, b ID) ID {
 	if a.Less(b) {
 		return b
@@ -103,6 +104,7 @@ func Later(a, b ID) ID {
 	return a
 }
 
+// Earlier is the smaller of two ids.
 func Earlier(a, b ID) ID {
 	if b.Less(a) {
 		return b

@@ -17,6 +17,7 @@ import (
 	"sse-gateway/internal/broker/memory"
 	"sse-gateway/internal/broker/redis/redistest"
 	"sse-gateway/internal/sse"
+	"sse-gateway/internal/testkit"
 )
 
 // settings of a world that the conformance suite runs in.
@@ -564,7 +565,7 @@ func TestHub_CutsAStreamThatJoins(t *testing.T) {
 		if err := h.Cut(t.Context(), "jack"); err != nil {
 			t.Fatal(err)
 		}
-		redistest.Eventually(t, 10*time.Second, func() error {
+		testkit.Eventually(t, 10*time.Second, func() error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if !s.cut {

@@ -12,6 +12,7 @@ import (
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/broker/redis"
 	"sse-gateway/internal/broker/redis/redistest"
+	"sse-gateway/internal/testkit"
 )
 
 func tryPublish(t *testing.T, h *Hub, topic string) error {
@@ -56,7 +57,7 @@ func TestRedis_RefusalsAreSeen(t *testing.T) {
 					t.Fatalf("got %v, want that Redis refuses, and its words", err)
 				}
 			}
-			redistest.Eventually(t, 20*time.Second, func() error {
+			testkit.Eventually(t, 20*time.Second, func() error {
 				if err := h.Ready(); !errors.Is(err, broker.ErrRefused) || !strings.Contains(err.Error(), test.words) {
 					return fmt.Errorf("readiness: %w", err)
 				}
@@ -87,7 +88,7 @@ func TestRedis_RefusesOneTopic(t *testing.T) {
 	if err := tryPublish(t, h, "broken"); !errors.Is(err, broker.ErrRefused) {
 		t.Errorf("got %v", err)
 	}
-	redistest.Eventually(t, 20*time.Second, func() error { // the probe has come through
+	testkit.Eventually(t, 20*time.Second, func() error { // the probe has come through
 		return client.Get(t.Context(), "gw{p0}l:\x00probe").Err()
 	})
 	if err := h.Ready(); err != nil {

@@ -196,10 +196,10 @@ func (f *feed) next(kind broker.MessageKind) broker.Message {
 	f.t.Helper()
 	for {
 		m := f.any()
-		switch {
-		case m.Kind == kind:
+		switch m.Kind {
+		case kind:
 			return m
-		case m.Kind == broker.MessageEvent:
+		case broker.MessageEvent:
 			f.t.Fatalf("got event %s of %q, want a message of kind %d", m.Entry.ID, m.Topic, kind)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"sse-gateway/internal/sse"
 )
 
-// MemoryOptions are the limits of a Memory broker. The zero value of a field means its default in brackets.
+// Options are the limits of a Broker. The zero value of a field means its default in brackets.
 type Options struct {
 	Retention broker.Retention
 	// MaxBytes is how much may be kept: events, topics' last ids, keys of idempotency, cuts. The topic published to longest ago
@@ -33,7 +33,7 @@ const (
 
 var errFeedClosed = errors.New("the feed is closed")
 
-// Memory is a broker inside the process: for one replica, with nothing kept when it ends. It has one partition.
+// Broker is a broker inside the process: for one replica, with nothing kept when it ends. It has one partition.
 type Broker struct {
 	opts Options
 
@@ -67,7 +67,7 @@ type key struct {
 	lapses time.Time
 }
 
-// NewMemory returns an empty broker.
+// New returns an empty broker.
 func New(opts Options) *Broker {
 	opts.Retention = opts.Retention.WithDefaults()
 	opts.MaxBytes = cmp.Or(opts.MaxBytes, 512<<20)

@@ -15,7 +15,7 @@ import (
 	"sse-gateway/internal/broker"
 )
 
-// RedisOptions say which Redis to use, and how. The zero value of a field means its default in brackets.
+// Options say which Redis to use, and how. The zero value of a field means its default in brackets.
 type Options struct {
 	URL        string // redis://, rediss://, redis+sentinel:// or redis+cluster://
 	Prefix     string // of all keys and channels; see CheckPrefix [gw]
@@ -26,7 +26,7 @@ type Options struct {
 	Log        *slog.Logger  // [discards]
 }
 
-// Redis is a broker on Redis 7 or Valkey: alone, behind Sentinel, or a Cluster.
+// Broker is a broker on Redis 7 or Valkey: alone, behind Sentinel, or a Cluster.
 type Broker struct {
 	opts       Options
 	client     goredis.UniversalClient
@@ -40,7 +40,7 @@ type Broker struct {
 	refusals   *refusals
 }
 
-// NewRedis returns a broker. It connects when it is used: Redis may come later.
+// New returns a broker. It connects when it is used: Redis may come later.
 func New(opts Options) (*Broker, error) {
 	opts.Prefix = cmp.Or(opts.Prefix, "gw")
 	opts.Retention = opts.Retention.WithDefaults()

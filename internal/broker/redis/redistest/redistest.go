@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -97,10 +96,4 @@ func StartNode(t *testing.T) (string, *redis.Client) {
 		return err
 	})
 	return "redis+cluster://" + strings.TrimPrefix(url, "redis://"), client
-}
-
-// Eventually is testkit.Eventually.
-func Eventually(t testing.TB, timeout time.Duration, cond func() error) {
-	t.Helper()
-	testkit.Eventually(t, timeout, cond)
 }
