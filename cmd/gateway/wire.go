@@ -32,7 +32,7 @@ func (c config) surface() httpapi.Options {
 		MaxTopics:     c.MaxTopics,
 		Users:         c.Users,
 		Topics:        c.Topics,
-		Streams: limit.StreamsOptions{
+		Streams: limit.PlaceLimits{
 			Total:   c.MaxStreams,
 			PerUser: c.MaxStreamsPerUser,
 			PerIP:   c.MaxStreamsPerIP,

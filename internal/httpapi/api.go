@@ -31,10 +31,10 @@ type Options struct {
 	Users  []string // allow-list; entries may end in "*" [any]
 	Topics []string // the same for topics [any]
 
-	Streams        limit.StreamsOptions // most open streams [no limit]
-	PublishRate    float64              // events per second and publisher [no limit]
-	PublishBurst   int                  // events at once [what the rate allows in a second]
-	TrustedProxies []netip.Prefix       // whose X-Forwarded-For is believed [nobody's]
+	Streams        limit.PlaceLimits // most open streams [no limit]
+	PublishRate    float64           // events per second and publisher [no limit]
+	PublishBurst   int               // events at once [what the rate allows in a second]
+	TrustedProxies []netip.Prefix    // whose X-Forwarded-For is believed [nobody's]
 
 	Hosts          []string     // names that it may be called by where nobody authenticates; "*.example.com": all below; "*": any [localhost, addresses]
 	CORSOrigins    []string     // origins of other sites' pages that may use the gateway; "*": any, without credentials [none]
@@ -80,7 +80,7 @@ type API struct {
 	log        *slog.Logger
 	topics     nameList
 	users      nameList
-	leases     *limit.Streams
+	leases     *limit.Places
 	rate       *limit.Rate
 	metrics    *metrics
 	build      build.Info
@@ -104,7 +104,7 @@ func New(hub *fanout.Hub, streams *stream.Streams, who auth.Authenticator, opts 
 		log:        opts.Log,
 		topics:     opts.Topics,
 		users:      opts.Users,
-		leases:     limit.NewStreams(opts.Streams),
+		leases:     limit.NewPlaces(opts.Streams),
 		rate:       limit.NewRate(opts.PublishRate, opts.PublishBurst),
 		metrics:    newMetrics(hub, streams),
 		build:      build.Read(),

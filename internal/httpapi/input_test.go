@@ -216,7 +216,7 @@ func TestPublish_IsLimitedByRate(t *testing.T) {
 }
 
 func TestSubscribe_LimitsAreAStreamThatEnds(t *testing.T) {
-	g := newTestGateway(t, auth.None{}, Options{Streams: limit.StreamsOptions{PerUser: 1}})
+	g := newTestGateway(t, auth.None{}, Options{Streams: limit.PlaceLimits{PerUser: 1}})
 	first, _ := g.subscribe("user=jack")
 	second := g.stream("user=jack")
 	second.Comments = true

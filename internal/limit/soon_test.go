@@ -16,7 +16,7 @@ type acquired struct {
 	took  time.Duration
 }
 
-func acquireSoon(ctx context.Context, s *Streams) <-chan acquired {
+func acquireSoon(ctx context.Context, s *Places) <-chan acquired {
 	result := make(chan acquired, 1)
 	begun := time.Now()
 	go func() {
@@ -27,10 +27,10 @@ func acquireSoon(ctx context.Context, s *Streams) <-chan acquired {
 }
 
 func TestStreams_AcquireSoonTakesThePlaceThatIsGivenBack(t *testing.T) {
-	for name, options := range map[string]StreamsOptions{"of the user": {PerUser: 1}, "of the address": {PerIP: 1}} {
+	for name, options := range map[string]PlaceLimits{"of the user": {PerUser: 1}, "of the address": {PerIP: 1}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := NewStreams(options)
+				s := NewPlaces(options)
 				former := (<-acquireSoon(t.Context(), s)).lease
 				second := acquireSoon(t.Context(), s)
 				time.Sleep(300 * time.Millisecond)
@@ -54,20 +54,20 @@ func TestStreams_AcquireSoonGivesUp(t *testing.T) {
 	tests := []struct {
 		name    string
 		ctx     context.Context
-		options StreamsOptions
+		options PlaceLimits
 		waiting int32
 		want    error
 		after   time.Duration
 	}{
-		{"when its patience is at an end", context.Background(), StreamsOptions{PerUser: 1}, 0, ErrStreamsPerUser, time.Second},
-		{"when the client has left", gone, StreamsOptions{PerUser: 1}, 0, ErrStreamsPerUser, 0},
-		{"at once where the whole replica is full", context.Background(), StreamsOptions{Total: 1}, 0, ErrStreams, 0},
-		{"at once where many wait", context.Background(), StreamsOptions{PerIP: 1}, maxWaiting, ErrStreamsPerIP, 0},
+		{"when its patience is at an end", context.Background(), PlaceLimits{PerUser: 1}, 0, ErrStreamsPerUser, time.Second},
+		{"when the client has left", gone, PlaceLimits{PerUser: 1}, 0, ErrStreamsPerUser, 0},
+		{"at once where the whole replica is full", context.Background(), PlaceLimits{Total: 1}, 0, ErrStreams, 0},
+		{"at once where many wait", context.Background(), PlaceLimits{PerIP: 1}, maxWaiting, ErrStreamsPerIP, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := NewStreams(tt.options)
+				s := NewPlaces(tt.options)
 				<-acquireSoon(t.Context(), s)
 				s.waiting.Store(tt.waiting)
 				got := <-acquireSoon(tt.ctx, s)

@@ -23,16 +23,16 @@ var (
 	ErrStreamsPerIP   = errors.New("the address's limit of open streams is reached")
 )
 
-// StreamsOptions are the most streams that may be open at a time. 0: no limit.
-type StreamsOptions struct {
+// PlaceLimits are the most streams that may be open at a time. 0: no limit.
+type PlaceLimits struct {
 	Total   int
 	PerUser int
 	PerIP   int // per IPv4 address or IPv6 /64
 }
 
-// Streams counts the open streams of this replica. It is safe for concurrent use. A limit that is off costs nothing.
-type Streams struct {
-	o       StreamsOptions
+// Places counts the open streams of this replica. It is safe for concurrent use. A limit that is off costs nothing.
+type Places struct {
+	o       PlaceLimits
 	waiting atomic.Int32 // in AcquireSoon
 
 	mu    sync.Mutex
@@ -41,22 +41,22 @@ type Streams struct {
 	ips   map[netip.Addr]int // guarded by mu; by Network, only those with an open stream
 }
 
-// NewStreams returns a count of zero with the limits o.
-func NewStreams(o StreamsOptions) *Streams {
-	return &Streams{o: o, users: make(map[string]int), ips: make(map[netip.Addr]int)}
+// NewPlaces returns a count of zero with the limits o.
+func NewPlaces(o PlaceLimits) *Places {
+	return &Places{o: o, users: make(map[string]int), ips: make(map[netip.Addr]int)}
 }
 
 // Lease is one open stream's place in the count. The zero Lease holds none.
 type Lease struct {
-	of   *Streams
+	of   *Places
 	user string
 	ip   netip.Addr
 }
 
 // Acquire takes a place for a stream of user (empty: nobody's) from ip (invalid: unknown, not counted). Its error is
 // one of the sentinels, and then nothing is taken. The lease is to be released once, when the stream has ended.
-func (s *Streams) Acquire(user string, ip netip.Addr) (Lease, error) {
-	if s.o == (StreamsOptions{}) {
+func (s *Places) Acquire(user string, ip netip.Addr) (Lease, error) {
+	if s.o == (PlaceLimits{}) {
 		return Lease{}, nil
 	}
 	if s.o.PerUser <= 0 {
@@ -90,7 +90,7 @@ func (s *Streams) Acquire(user string, ip netip.Addr) (Lease, error) {
 // stream and opens another one, and through a proxy, on two connections, the new one may come first. Where the user's or
 // the address's limit is reached it therefore waits up to patience for a place, unless many wait already. Its error is
 // one of Acquire's, also when ctx ends the wait.
-func (s *Streams) AcquireSoon(ctx context.Context, patience time.Duration, user string, ip netip.Addr) (Lease, error) {
+func (s *Places) AcquireSoon(ctx context.Context, patience time.Duration, user string, ip netip.Addr) (Lease, error) {
 	lease, err := s.Acquire(user, ip)
 	if err == nil || errors.Is(err, ErrStreams) {
 		return lease, err

@@ -15,21 +15,21 @@ func TestStreams_RefusesBeyondALimit(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		limits StreamsOptions
+		limits PlaceLimits
 		places []place
 	}{
-		{"none", StreamsOptions{}, []place{{"a", "1.1.1.1", nil}, {"a", "1.1.1.1", nil}}},
-		{"in all", StreamsOptions{Total: 2}, []place{{"a", "1.1.1.1", nil}, {"b", "1.1.1.2", nil}, {"c", "1.1.1.3", ErrStreams}}},
-		{"per user", StreamsOptions{PerUser: 1}, []place{{"a", "1.1.1.1", nil}, {"a", "1.1.1.2", ErrStreamsPerUser}, {"b", "1.1.1.1", nil}}},
-		{"per user, nobody's", StreamsOptions{PerUser: 1}, []place{{"", "1.1.1.1", nil}, {"", "1.1.1.1", nil}}},
-		{"per IP", StreamsOptions{PerIP: 1}, []place{{"a", "1.1.1.1", nil}, {"b", "1.1.1.1", ErrStreamsPerIP}, {"b", "1.1.1.2", nil}}},
-		{"per IP, mapped", StreamsOptions{PerIP: 1}, []place{{"a", "1.1.1.1", nil}, {"b", "::ffff:1.1.1.1", ErrStreamsPerIP}}},
-		{"per IP, one /64", StreamsOptions{PerIP: 1}, []place{{"a", "2001:db8::1", nil}, {"b", "2001:db8::2", ErrStreamsPerIP}, {"b", "2001:db8:0:1::1", nil}}},
-		{"per IP, unknown", StreamsOptions{PerIP: 1}, []place{{"a", "", nil}, {"b", "", nil}}},
-		{"the first that is reached", StreamsOptions{Total: 1, PerUser: 1, PerIP: 1}, []place{{"a", "1.1.1.1", nil}, {"a", "1.1.1.1", ErrStreams}}},
+		{"none", PlaceLimits{}, []place{{"a", "1.1.1.1", nil}, {"a", "1.1.1.1", nil}}},
+		{"in all", PlaceLimits{Total: 2}, []place{{"a", "1.1.1.1", nil}, {"b", "1.1.1.2", nil}, {"c", "1.1.1.3", ErrStreams}}},
+		{"per user", PlaceLimits{PerUser: 1}, []place{{"a", "1.1.1.1", nil}, {"a", "1.1.1.2", ErrStreamsPerUser}, {"b", "1.1.1.1", nil}}},
+		{"per user, nobody's", PlaceLimits{PerUser: 1}, []place{{"", "1.1.1.1", nil}, {"", "1.1.1.1", nil}}},
+		{"per IP", PlaceLimits{PerIP: 1}, []place{{"a", "1.1.1.1", nil}, {"b", "1.1.1.1", ErrStreamsPerIP}, {"b", "1.1.1.2", nil}}},
+		{"per IP, mapped", PlaceLimits{PerIP: 1}, []place{{"a", "1.1.1.1", nil}, {"b", "::ffff:1.1.1.1", ErrStreamsPerIP}}},
+		{"per IP, one /64", PlaceLimits{PerIP: 1}, []place{{"a", "2001:db8::1", nil}, {"b", "2001:db8::2", ErrStreamsPerIP}, {"b", "2001:db8:0:1::1", nil}}},
+		{"per IP, unknown", PlaceLimits{PerIP: 1}, []place{{"a", "", nil}, {"b", "", nil}}},
+		{"the first that is reached", PlaceLimits{Total: 1, PerUser: 1, PerIP: 1}, []place{{"a", "1.1.1.1", nil}, {"a", "1.1.1.1", ErrStreams}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := NewStreams(tt.limits)
+			s := NewPlaces(tt.limits)
 			var leases []Lease
 			for i, p := range tt.places {
 				var ip netip.Addr
@@ -60,7 +60,7 @@ func TestStreams_RefusesBeyondALimit(t *testing.T) {
 }
 
 func TestStreams_HoldsUnderConcurrency(t *testing.T) {
-	s := NewStreams(StreamsOptions{Total: 10, PerUser: 3, PerIP: 5})
+	s := NewPlaces(PlaceLimits{Total: 10, PerUser: 3, PerIP: 5})
 	var wg sync.WaitGroup
 	for i := range 16 {
 		wg.Go(func() {
@@ -84,7 +84,7 @@ func TestStreams_HoldsUnderConcurrency(t *testing.T) {
 }
 
 func TestStreams_CostNothingWhenOff(t *testing.T) {
-	s := NewStreams(StreamsOptions{})
+	s := NewPlaces(PlaceLimits{})
 	ip := netip.MustParseAddr("2001:db8::1")
 	if got := testing.AllocsPerRun(100, func() {
 		if _, err := s.Acquire("jack", ip); err != nil {
