@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+
+	"sse-gateway/internal/cli"
 )
 
 // prefix leads the name of every variable.
@@ -139,7 +141,8 @@ func gatewayValues(environ []string) map[string]string {
 func unknownNames(values map[string]string) []fault {
 	var faults []fault
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if slices.ContainsFunc(variables(), func(v variable) bool { return v.name == name }) {
+		known := slices.ContainsFunc(variables(), func(v variable) bool { return v.name == name })
+		if known || cli.IsVariable(name) { // what the commands read may be exported in the same shell
 			continue
 		}
 		faults = append(faults, fault{name, "there is no such variable" + advice(name, values[name])})

@@ -31,6 +31,7 @@ func TestLoadConfig_ReadsEveryKind(t *testing.T) {
 		"GATEWAY_ADDR=:0", "GATEWAY_AUTH=none", "GATEWAY_QUEUE_BYTES=1MiB", "GATEWAY_HEARTBEAT=1m30s", "GATEWAY_PUBLISH_RATE=0.5",
 		"GATEWAY_MAX_TOPICS=7", "GATEWAY_TOPICS= a, b*,,", "GATEWAY_REDIS_URL=redis://user:hunter2@localhost", "GATEWAY_HISTORY_TTL=",
 		"GATEWAY_TRUSTED_PROXIES=10.0.0.0/8,loopback", "PATH=/bin",
+		"GATEWAY_URL=http://localhost:8000", "GATEWAY_TOKEN=eyJ", "GATEWAY_TOKEN_FILE=/run/token",
 		"GATEWAY_PORT=tcp://10.0.0.1:80", "GATEWAY_PORT_80_TCP=tcp://10.0.0.1:80", "GATEWAY_SERVICE_HOST=10.0.0.1",
 	})
 	if err != nil {

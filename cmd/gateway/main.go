@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"sse-gateway/internal/cli"
 )
 
 func main() {
@@ -22,10 +24,19 @@ func exit(err error, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	_, _ = fmt.Fprintln(stderr, "gateway:", err)
 	var config *configError
 	var usage usageError
-	if errors.As(err, &config) || errors.As(err, &usage) {
+	var misuse *cli.UsageError
+	var command *cli.ExitError
+	isCommand := errors.As(err, &command)
+	if isCommand && command.Code == cli.ExitInterrupted {
+		return command.Code // whoever pressed Ctrl-C knows
+	}
+	_, _ = fmt.Fprintln(stderr, "gateway:", err)
+	switch {
+	case isCommand:
+		return command.Code
+	case errors.As(err, &config), errors.As(err, &usage), errors.As(err, &misuse):
 		return 2
 	}
 	return 1
@@ -48,6 +59,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return mintToken(rest, environ, stdout)
 	case "healthcheck":
 		return healthcheck(ctx, rest, environ, stdout)
+	case "pub", "sub", "tail":
+		return use(ctx, command, rest, environ, cli.Terminal{In: os.Stdin, Out: stdout, Err: stderr})
 	}
 	return usageError{fmt.Errorf("there is no command %q; gateway -h lists them", command)}
 }

@@ -184,6 +184,13 @@ func TestCommands_DoWhatTheySay(t *testing.T) {
 		"health help, late":      {[]string{"healthcheck", "ready", "--help"}, nil, 0, "gateway healthcheck [ready]"},
 		"health of nobody":       {[]string{"healthcheck"}, []string{"GATEWAY_ADDR=" + testkit.FreeAddr(t)}, 1, "healthcheck: "},
 		"health, too many words": {[]string{"healthcheck", "live"}, nil, 2, "healthcheck takes"},
+		"pub help":               {[]string{"pub", "-h"}, nil, 0, "gateway pub [flags] TOPIC [DATA]"},
+		"sub help, late":         {[]string{"sub", "robot", "--help"}, nil, 0, "gateway sub [flags] TOPIC…"},
+		"tail help":              {[]string{"tail", "-h"}, nil, 0, "gateway tail [flags] [PATTERN…]"},
+		"sub of nothing":         {[]string{"sub"}, nil, 2, "gateway: sub: which topic?"},
+		"sub, bad settings":      {[]string{"sub"}, []string{"GATEWAY_RETRY=x"}, 2, "which topic?"}, // they are not the command's
+		"sub of nobody":          {[]string{"sub", "t"}, []string{"GATEWAY_URL=http://" + testkit.FreeAddr(t)}, 3, "gateway: sub: nothing answers at http://127.0.0.1:"},
+		"tail without key":       {[]string{"tail", "--admin"}, nil, 1, "gateway: tail: no key to sign with: set GATEWAY_JWT_KEY"},
 		"health, bad settings":   {[]string{"healthcheck"}, []string{"GATEWAY_RETRY=x"}, 2, "GATEWAY_RETRY"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,7 +207,7 @@ func TestCommands_DoWhatTheySay(t *testing.T) {
 }
 
 func TestCommands_HelpFitsATerminal(t *testing.T) {
-	for _, args := range [][]string{{"gateway", "-h"}, {"gateway", "token", "-h"}, {"gateway", "healthcheck", "-h"}, {"gateway", "version", "-h"}} {
+	for _, args := range [][]string{{"gateway", "-h"}, {"gateway", "token", "-h"}, {"gateway", "healthcheck", "-h"}, {"gateway", "version", "-h"}, {"gateway", "pub", "-h"}, {"gateway", "sub", "-h"}, {"gateway", "tail", "-h"}} {
 		var out strings.Builder
 		if err := run(t.Context(), args, nil, &out, io.Discard); err != nil {
 			t.Errorf("%q: %v", args, err)

@@ -17,6 +17,10 @@ const usage = `gateway brings published events to browsers over Server-Sent Even
   gateway healthcheck [ready]  ask the gateway that runs here whether it is live, or ready
   gateway version              print the build
 
+  gateway pub TOPIC [DATA]     publish to a gateway, this one or any other
+  gateway sub TOPIC…           follow topics there
+  gateway tail [PATTERN…]      follow all topics there
+
 Each command takes -h. Exit codes: 0 drained or done, 1 failed while running, 2 wrong
 configuration or usage. All configuration is by environment:
 
