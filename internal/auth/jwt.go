@@ -2,11 +2,14 @@ package auth
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -45,9 +48,22 @@ type JWTOptions struct {
 type JWT struct {
 	o      JWTOptions
 	path   []string
-	parser *jwt.Parser
+	check  atomic.Pointer[verifier]
+	remote *remoteKeys // also the keys of check, or nil
+
+	reloading sync.Mutex
+	seen      [sha256.Size]byte // of the key file, when it was read last; guarded by reloading
+}
+
+// A verifier checks signatures by keys, and takes no algorithms but theirs.
+type verifier struct {
 	keys   keySource
-	remote *remoteKeys // also keys, or nil
+	parser *jwt.Parser
+}
+
+func newVerifier(keys keySource) *verifier {
+	return &verifier{keys, jwt.NewParser(jwt.WithValidMethods(keys.algorithms()), jwt.WithStrictDecoding(),
+		jwt.WithoutClaimsValidation())} // validate does that, with a leeway for each claim of its own
 }
 
 // NewJWT reads the keys, or starts to get the key set; Close ends that. It waits for the key set for some seconds, or
@@ -89,8 +105,6 @@ func prepare(o JWTOptions) (*JWT, error) {
 	if faults = errors.Join(faults, j.openKeys()); faults != nil {
 		return nil, faults
 	}
-	j.parser = jwt.NewParser(jwt.WithValidMethods(j.keys.algorithms()), jwt.WithStrictDecoding(),
-		jwt.WithoutClaimsValidation()) // validate does that, with a leeway for each claim of its own
 	return j, nil
 }
 
@@ -100,6 +114,27 @@ func (j *JWT) Close() error {
 		j.remote.close()
 	}
 	return nil
+}
+
+// Reload reads the key file again, if there is one, and takes its keys over if it has changed. One that cannot be used
+// leaves the keys as they are. Each change is logged once.
+func (j *JWT) Reload() {
+	if j.o.KeyFile == "" {
+		return
+	}
+	j.reloading.Lock()
+	defer j.reloading.Unlock()
+	keys, seen, err := readKeys(j.o)
+	if seen == j.seen {
+		return
+	}
+	j.seen = seen
+	if err != nil {
+		j.o.Log.Warn("the key file cannot be used; the keys known before stay", "err", err)
+		return
+	}
+	j.check.Store(newVerifier(keys))
+	j.o.Log.Info("the key file has been read again", "keys", len(keys))
 }
 
 // Ready returns an error as long as no key has been loaded: no token can be judged.
@@ -119,7 +154,8 @@ func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 		return Identity{}, err
 	}
 	c := claims{path: j.path}
-	parsed, err := j.parser.ParseWithClaims(token, &c, j.keysFor(r.Context()))
+	check := j.check.Load()
+	parsed, err := check.parser.ParseWithClaims(token, &c, keysFor(r.Context(), check.keys))
 	if err != nil {
 		return Identity{}, refusal(err)
 	}
@@ -153,18 +189,23 @@ func (j *JWT) openKeys() error {
 		return errors.New("one of GATEWAY_JWT_KEY, GATEWAY_JWT_KEY_FILE and GATEWAY_JWKS_URL is required, and only one")
 	}
 	if j.o.JWKSURL == "" {
-		keys, err := readKeys(j.o)
-		j.keys = keys
+		keys, seen, err := readKeys(j.o)
+		j.check.Store(newVerifier(keys))
+		j.seen = seen
 		return err
 	}
 	remote, err := newRemoteKeys(j.o)
-	j.remote, j.keys = remote, remote
-	return err
+	if err != nil {
+		return err
+	}
+	j.remote = remote
+	j.check.Store(newVerifier(remote))
+	return nil
 }
 
 // keysFor returns what finds the keys for a token by its header. Only alg and kid are looked at: keys and places of
 // keys that a token brings along (jwk, jku, x5c, x5u) are never used.
-func (j *JWT) keysFor(ctx context.Context) jwt.Keyfunc {
+func keysFor(ctx context.Context, source keySource) jwt.Keyfunc {
 	return func(t *jwt.Token) (any, error) {
 		if _, ok := t.Header["crit"]; ok { // RFC 7515, section 4.1.11: we understand no extension
 			return nil, refuse("the token needs an extension that is not supported")
@@ -180,7 +221,7 @@ func (j *JWT) keysFor(ctx context.Context) jwt.Keyfunc {
 			}
 			kid = &s
 		}
-		keys, err := j.keys.find(ctx, kid, t.Method.Alg())
+		keys, err := source.find(ctx, kid, t.Method.Alg())
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -68,25 +69,32 @@ func matching(keys []key, kid *string, alg string) (found []jwt.VerificationKey,
 	return found, nil
 }
 
-// readKeys reads the keys of o.Key or o.KeyFile. Its errors name the variable, never what it holds.
-func readKeys(o JWTOptions) (fixedKeys, error) {
+// readKeys reads the keys of o.Key or o.KeyFile. Its errors name the variable, never what it holds. seen is a fingerprint of
+// what was read, or of why nothing was.
+func readKeys(o JWTOptions) (keys fixedKeys, seen [sha256.Size]byte, err error) {
 	text, variable := o.Key, "GATEWAY_JWT_KEY"
 	if o.KeyFile != "" {
 		variable = "GATEWAY_JWT_KEY_FILE"
-		file, err := os.ReadFile(o.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", variable, unnamed(err))
+		if text, err = readKeyFile(o.KeyFile); err != nil {
+			return nil, sha256.Sum256([]byte("error " + err.Error())), fmt.Errorf("%s: %w", variable, err)
 		}
-		if len(file) > maxKeys {
-			return nil, fmt.Errorf("%s: larger than 1 MiB", variable)
-		}
-		text = string(file)
 	}
-	keys, err := parseKeys(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", variable, err)
+	seen = sha256.Sum256([]byte("text " + text))
+	if keys, err = parseKeys(text); err != nil {
+		return nil, seen, fmt.Errorf("%s: %w", variable, err)
 	}
-	return keys, nil
+	return keys, seen, nil
+}
+
+func readKeyFile(name string) (string, error) {
+	file, err := os.ReadFile(name)
+	switch {
+	case err != nil:
+		return "", unnamed(err)
+	case len(file) > maxKeys:
+		return "", errors.New("larger than 1 MiB")
+	}
+	return string(file), nil
 }
 
 // unnamed is the error of a file without its name: that may be the key itself, given in the wrong place.

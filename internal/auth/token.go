@@ -37,7 +37,7 @@ func Mint(o JWTOptions, g Grant) (string, error) {
 	case g.Lifetime < time.Second || g.Lifetime > o.MaxAge:
 		return "", fmt.Errorf("lifetime %s is not between 1s and GATEWAY_JWT_MAX_AGE, %s", g.Lifetime, o.MaxAge)
 	}
-	keys, err := readKeys(o)
+	keys, _, err := readKeys(o)
 	if err != nil {
 		return "", err
 	}
