@@ -127,6 +127,7 @@ func (s *Streams) Open(w http.ResponseWriter, r *http.Request, src Source, p Par
 	if err := s.admit(); err != nil {
 		return nil, err
 	}
+	s.counters.open.Add(1) // before a client can know that it has a stream
 	st := &Stream{set: s, src: src, queued: true}
 	var err error = http.ErrNotSupported
 	if s.engineTakes(r) {
@@ -139,6 +140,7 @@ func (s *Streams) Open(w http.ResponseWriter, r *http.Request, src Source, p Par
 		s.enter(st, p)
 		st.path.writeHead(st, p.First)
 	case err != nil:
+		s.counters.open.Add(-1)
 		s.forget()
 		return nil, fmt.Errorf("open stream: %w", err)
 	default:
@@ -156,7 +158,6 @@ func (s *Streams) engineTakes(r *http.Request) bool {
 
 // enter puts a stream among the open ones.
 func (s *Streams) enter(st *Stream, p Params) {
-	s.counters.open.Add(1)
 	s.wheel.add(st, p)
 	// Whoever drains or closes looks at the wheel after having said so: one of the two sees the other.
 	if draining, closed := s.stopping(); closed {
