@@ -1,12 +1,10 @@
 package main
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -82,14 +80,8 @@ func (f *faultList) checkTLS(c *config) {
 	case c.TLSKey == "":
 		f.unless(false, "TLS_KEY", "is missing, with GATEWAY_TLS_CERT set")
 	default:
-		cert, certErr := os.ReadFile(c.TLSCert)
-		f.unless(certErr == nil, "TLS_CERT", "%v", unnamed(certErr))
-		key, keyErr := os.ReadFile(c.TLSKey)
-		f.unless(keyErr == nil, "TLS_KEY", "%v", unnamed(keyErr))
-		if certErr == nil && keyErr == nil {
-			_, err := tls.X509KeyPair(cert, key)
-			f.unless(err == nil, "TLS_CERT", "cannot be used with GATEWAY_TLS_KEY: %v", err)
-		}
+		_, _, wrong := readCertificate(c.TLSCert, c.TLSKey)
+		*f = append(*f, wrong...)
 	}
 }
 

@@ -23,7 +23,7 @@ const prefix = "GATEWAY_"
 type config struct {
 	Addr      string `env:"ADDR" envDefault:"127.0.0.1:8000" doc:"listen address; the image sets :8000"`
 	AdminAddr string `env:"ADMIN_ADDR" doc:"listen address of metrics, health and pprof (otherwise metrics and health are on GATEWAY_ADDR, pprof nowhere)"`
-	TLSCert   string `env:"TLS_CERT" doc:"certificate chain, a PEM file: TLS with HTTP/2; without, HTTP/1.1 and h2c on one port"`
+	TLSCert   string `env:"TLS_CERT" doc:"certificate chain, a PEM file: TLS with HTTP/2; without, HTTP/1.1 and h2c on one port. Files of keys are read again when they change, and on SIGHUP"`
 	TLSKey    string `env:"TLS_KEY" doc:"the certificate's key, a PEM file"`
 
 	RedisURL     secret        `env:"REDIS_URL" doc:"redis://, rediss://, redis+sentinel:// or redis+cluster://; empty: the embedded broker, for one replica, which keeps nothing on exit"`

@@ -97,7 +97,7 @@ func TestRun_KeepsMetricsOnTheAdminAddress(t *testing.T) {
 }
 
 func TestRun_SpeaksHTTP2WithAndWithoutTLS(t *testing.T) {
-	cert, key := certificate(t)
+	cert, key := certificateFiles(t)
 	for scheme, environ := range map[string][]string{"http": nil, "https": {"GATEWAY_TLS_CERT=" + cert, "GATEWAY_TLS_KEY=" + key}} {
 		t.Run(scheme, func(t *testing.T) {
 			r := startRun(t, environ...)
@@ -136,8 +136,8 @@ func opens(t *testing.T, client *http.Client, url string) bool {
 	return err == nil && event.Type == "ready"
 }
 
-// certificate writes a certificate for 127.0.0.1 and its key to files.
-func certificate(t *testing.T) (certFile, keyFile string) {
+// certificateFiles writes a certificate for 127.0.0.1 and its key to files.
+func certificateFiles(t *testing.T) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -222,7 +222,7 @@ func TestCommands_HelpFitsATerminal(t *testing.T) {
 }
 
 func TestHealthcheck_AsksTheRunningGateway(t *testing.T) {
-	cert, key := certificate(t)
+	cert, key := certificateFiles(t)
 	for name, environ := range map[string][]string{
 		"plain": nil,
 		"TLS":   {"GATEWAY_TLS_CERT=" + cert, "GATEWAY_TLS_KEY=" + key},

@@ -10,7 +10,7 @@ import (
 
 // A secret that was given in the wrong variable must not come out in the message that says so: it ends up in the logs.
 func TestLoadConfig_ShowsNoSecretInAnyVariable(t *testing.T) {
-	_, keyFile := certificate(t)
+	_, keyFile := certificateFiles(t)
 	text, err := os.ReadFile(keyFile)
 	if err != nil {
 		t.Fatal(err)

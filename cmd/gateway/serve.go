@@ -34,6 +34,7 @@ type gateway struct {
 	api      *httpapi.API
 	public   *server
 	admin    *server // nil without GATEWAY_ADMIN_ADDR
+	reloader *reloader
 	failures chan error
 }
 
@@ -111,7 +112,18 @@ func start(ctx context.Context, cfg config, log *slog.Logger) (_ *gateway, err e
 	if g.admin != nil {
 		g.admin.serve(g.api.AdminRoutes(), g.failures)
 	}
+	g.reloader = startReloader(g.reload)
 	return g, nil
+}
+
+// reload looks whether the files that are in use have changed.
+func (g *gateway) reload() {
+	if g.public.certificate != nil {
+		g.public.certificate.reload()
+	}
+	if g.jwt != nil {
+		g.jwt.Reload()
+	}
 }
 
 // listen takes the addresses first: when that fails, nothing has been started yet.
@@ -191,6 +203,9 @@ func (g *gateway) drainStreams() {
 // close ends whatever has been started, and waits for it.
 func (g *gateway) close() error {
 	var errs []error
+	if g.reloader != nil {
+		g.reloader.close()
+	}
 	// Requests under way need the streams, those need the hub.
 	for _, server := range []*server{g.public, g.admin} {
 		if server != nil {

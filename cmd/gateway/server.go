@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,24 +16,29 @@ import (
 const (
 	headerTime   = 10 * time.Second // for a request's head to come
 	idleTime     = 2 * time.Minute  // of a connection between two requests
+	goneTime     = 30 * time.Second // at least, without an acknowledgement of what was sent, until a client counts as gone
 	pingTime     = 30 * time.Second // after which a silent HTTP/2 client is asked whether it is there
 	shutdownTime = 5 * time.Second  // for requests under way when the streams have ended
 )
 
 // A server is one listening address.
 type server struct {
-	http     *http.Server
-	listener net.Listener
-	cert     string
-	key      string
-	done     chan struct{} // closed when Serve has returned; nil before
+	http        *http.Server
+	listener    net.Listener
+	certificate *certificate  // nil: without TLS
+	done        chan struct{} // closed when Serve has returned; nil before
 }
 
 // newServer listens on addr, which the variable name has set.
 func newServer(ctx context.Context, name, addr string, cfg config, log *slog.Logger) (*server, error) {
+	certificate, err := newCertificate(cfg, log)
+	if err != nil {
+		return nil, err
+	}
 	// Peers that are gone are found without TCP's keep-alives, whose options cost each connection four system calls:
 	// every read and write here has its time, and streams have their heartbeats.
-	config := net.ListenConfig{KeepAlive: -1}
+	config := net.ListenConfig{KeepAlive: -1, Control: boundUnacknowledged(max(2*cfg.Heartbeat, goneTime))}
+	config.SetMultipathTCP(false) // whose sockets would not pass the time on
 	listener, err := config.Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s is in use by another process: stop it, or set %s to another address", addr, name)
@@ -45,9 +51,8 @@ func newServer(ctx context.Context, name, addr string, cfg config, log *slog.Log
 	protocols.SetHTTP2(cfg.TLSCert != "")
 	protocols.SetUnencryptedHTTP2(cfg.TLSCert == "")
 	return &server{
-		listener: listener,
-		cert:     cfg.TLSCert,
-		key:      cfg.TLSKey,
+		listener:    listener,
+		certificate: certificate,
 		http: &http.Server{
 			Protocols:         protocols,
 			ReadHeaderTimeout: headerTime,
@@ -68,8 +73,9 @@ func (s *server) serve(handler http.Handler, failures chan<- error) {
 	go func() {
 		defer close(s.done)
 		var err error
-		if s.cert != "" {
-			err = s.http.ServeTLS(s.listener, s.cert, s.key)
+		if s.certificate != nil {
+			s.http.TLSConfig = &tls.Config{GetCertificate: s.certificate.get, MinVersion: tls.VersionTLS12}
+			err = s.http.ServeTLS(s.listener, "", "")
 		} else {
 			err = s.http.Serve(s.listener)
 		}
