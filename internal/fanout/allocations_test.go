@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"testing"
 
 	"sse-gateway/internal/broker/memory"
@@ -31,7 +30,7 @@ func TestRedis_PublishAllocates(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	h := &Hub{broker: store, partitions: []*partition{newPartition(0, store, quick.withDefaults(), newOutage(slog.New(slog.DiscardHandler)), nil)}}
+	h := &Hub{broker: store, partitions: []*partition{newPartition(0, store.Retention(), quick.withDefaults())}}
 	pubs := make([]Publication, batch)
 	for i := range pubs {
 		pubs[i] = Publication{Topic: fmt.Sprint("t", i), Data: json.RawMessage(`{"text":"hello"}`)}
@@ -52,12 +51,12 @@ func TestRedis_PublishAllocates(t *testing.T) {
 // Feed → hub: a message's dispatch to 100 subscriptions costs nothing but the log's growth.
 func TestPartition_DispatchAllocates(t *testing.T) {
 	const streams, budget = 100, 1
-	p := newPartition(0, memory.New(memory.Options{}), quick.withDefaults(), newOutage(slog.New(slog.DiscardHandler)), nil)
+	p := newPartition(0, memory.New(memory.Options{}).Retention(), quick.withDefaults())
 	p.state, p.generation = live, 1
 	h := &Hub{partitions: []*partition{p}, opts: p.opts}
 	for range streams {
 		s := h.subscribe(JoinRequest{Topics: []string{"a"}})
-		s.sink, s.parts[0].live = discard{}, true
+		s.sink, s.shares[0].live = discard{}, true
 	}
 	p.topics["a"].start(broker.ID{})
 	frame := sse.NewFrame(sse.AppendBlock(nil, "message", 0, []byte(`{"topic":"a","data":"hello"}`)), "1700000000000-0")
@@ -77,7 +76,7 @@ func TestPartition_DispatchAllocates(t *testing.T) {
 	if perRun > budget {
 		t.Errorf("an event allocates %.1f times for %d subscriptions, want at most %d", perRun, streams, budget)
 	}
-	if p.watermark.IsZero() {
+	if p.evidence.watermark.IsZero() {
 		t.Error("nothing was dispatched")
 	}
 }

@@ -8,30 +8,30 @@ import (
 	"sse-gateway/internal/sse"
 )
 
-// pushGap tells the stream a gap. It has an id only if it tells a position that is above the stream's.
-func (pt *part) pushGap(it *item, frames gapFrames) {
-	defer pt.sub.order()()
+// pushGapLocked tells the stream a gap. It has an id only if it tells a position that is above the stream's.
+func (sh *share) pushGapLocked(it *item, frames gapFrames) {
+	defer sh.sub.order()()
 	id := ""
-	if pt.pos.Less(it.tell) {
-		pt.pos = it.tell
-		id = pt.sub.toldLocked()
+	if sh.pos.Less(it.tell) {
+		sh.pos = it.tell
+		id = sh.sub.noteToldLocked()
 	} else if !it.tell.IsZero() {
-		pt.sub.unsaid = true // the client's own id may be below the gap: it would be told again
+		sh.sub.owesPosition = true // the client's own id may be below the gap: it would be told again
 	}
-	if !pt.sub.sink.Push(frames.frame(it, id)) {
-		pt.live = false
+	if !sh.sub.sink.Push(frames.frame(it, id)) {
+		sh.live = false
 	}
 }
 
-// pushAllGaps tells the stream that every one of its topics may miss events after an id, up to at, and with tell that this
+// pushAllGapsLocked tells the stream that every one of its topics may miss events after an id, up to at, and with tell that this
 // is its position now.
-func (pt *part) pushAllGaps(at, after broker.ID, tell bool, frames gapFrames) {
-	for i, m := range pt.topics {
+func (sh *share) pushAllGapsLocked(at, after broker.ID, tell bool, frames gapFrames) {
+	for i, m := range sh.topics {
 		it := item{id: at, topic: m.topic.name, after: after}
-		if tell && i == len(pt.topics)-1 {
+		if tell && i == len(sh.topics)-1 {
 			it.tell = at
 		}
-		pt.pushGap(&it, frames)
+		sh.pushGapLocked(&it, frames)
 	}
 }
 

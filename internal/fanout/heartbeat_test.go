@@ -78,5 +78,5 @@ func TestSubscription_HeartbeatSaysThePositionWhenItIsOld(t *testing.T) {
 func watermarkOf(p *partition) broker.ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.watermark
+	return p.evidence.watermark
 }

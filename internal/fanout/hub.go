@@ -96,9 +96,10 @@ func NewHub(store broker.Broker, opts Options) *Hub {
 	h.reads, h.pages = newTurns(b.reads, b.readBytes, 0), newTurns(b.pages, b.pageBytes, b.pagesOfOne)
 	outage := newOutage(h.opts.Log)
 	for i := range store.Partitions() {
-		p := newPartition(i, store, h.opts, outage, h.control)
+		p := newPartition(i, store.Retention(), h.opts)
 		h.partitions = append(h.partitions, p)
-		h.running.Go(func() { p.run(ctx) })
+		c := &connector{state: p, broker: store, outage: outage, control: h.control}
+		h.running.Go(func() { c.run(ctx) })
 	}
 	h.running.Go(func() { h.watchCuts(ctx) })
 	h.running.Go(func() { h.settleCuts(ctx) })
@@ -189,7 +190,7 @@ func (pub *Publication) op() broker.Op {
 	return op
 }
 
-// eventType leaves the default type unsaid, as the standard allows: some clients treat what has a name as something special.
+// eventType leaves the default type owesPosition, as the standard allows: some clients treat what has a name as something special.
 func eventType(name string) string {
 	if name == "message" {
 		return ""
@@ -206,7 +207,7 @@ func (h *Hub) CloseTopic(ctx context.Context, topic string) (broker.ID, error) {
 
 func (h *Hub) publish(ctx context.Context, ops []broker.Op) []broker.Result {
 	if len(h.partitions) == 1 {
-		return h.partitions[0].publish(ctx, ops)
+		return h.publishIn(ctx, h.partitions[0], ops)
 	}
 	results := make([]broker.Result, len(ops))
 	places := make(map[*partition][]int)
@@ -221,7 +222,7 @@ func (h *Hub) publish(ctx context.Context, ops []broker.Op) []broker.Result {
 			for i, place := range at {
 				mine[i] = ops[place]
 			}
-			for i, result := range p.publish(ctx, mine) {
+			for i, result := range h.publishIn(ctx, p, mine) {
 				results[at[i]] = result
 			}
 		})
@@ -230,12 +231,13 @@ func (h *Hub) publish(ctx context.Context, ops []broker.Op) []broker.Result {
 	return results
 }
 
-func (p *partition) publish(ctx context.Context, ops []broker.Op) []broker.Result {
+// publishIn publishes events of one partition.
+func (h *Hub) publishIn(ctx context.Context, p *partition, ops []broker.Op) []broker.Result {
 	floor := p.floor()
 	for i := range ops {
 		ops[i].Floor = floor
 	}
-	results := p.broker.Publish(ctx, p.index, ops)
+	results := h.broker.Publish(ctx, p.index, ops)
 	var newest broker.ID
 	for _, result := range results {
 		newest = broker.Later(newest, result.ID)

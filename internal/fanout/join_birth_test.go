@@ -12,10 +12,10 @@ import (
 // position beyond it, and the stream is to be told the gap though that position looks like one of today's.
 func TestJoin_ABirthMeanwhileIsNotForgotten(t *testing.T) {
 	for _, tt := range []struct {
-		name    string
-		at      uint64 // the client's position
-		born    uint64
-		crossed bool
+		name      string
+		at        uint64 // the client's position
+		born      uint64
+		owesBirth bool
 	}{
 		{"the position is of before the loss", 90, 80, true},
 		{"the position is where the birth is", 80, 80, true},
@@ -25,8 +25,8 @@ func TestJoin_ABirthMeanwhileIsNotForgotten(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := &Hub{opts: quick.withDefaults(), broker: memory.New(memory.Options{})}
 			for i := range 2 {
-				p := newPartition(i, h.broker, h.opts, nil, nil)
-				p.state, p.watermark, p.born = live, broker.ID{MS: 100}, broker.ID{MS: 10}
+				p := newPartition(i, h.broker.Retention(), h.opts)
+				p.state, p.evidence.watermark, p.evidence.born = live, broker.ID{MS: 100}, broker.ID{MS: 10}
 				h.partitions = append(h.partitions, p)
 			}
 			topics := map[*partition]string{h.partition("a"): "a", h.partition("b"): "b"}
@@ -44,9 +44,9 @@ func TestJoin_ABirthMeanwhileIsNotForgotten(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			for _, pt := range s.parts {
-				if want := tt.crossed && pt.p == p; pt.crossed != want {
-					t.Errorf("partition %d: crossed %t, want %t", pt.p.index, pt.crossed, want)
+			for _, sh := range s.shares {
+				if want := tt.owesBirth && sh.p == p; sh.owesBirth != want {
+					t.Errorf("partition %d: owesBirth %t, want %t", sh.p.index, sh.owesBirth, want)
 				}
 			}
 		})
@@ -86,7 +86,7 @@ func TestJoin_RacesWithBirths(t *testing.T) {
 			return
 		default:
 			p.mu.Lock()
-			p.birthLocked(p.seen.Next())
+			p.birthLocked(p.evidence.seen.Next())
 			p.mu.Unlock()
 		}
 	}

@@ -10,18 +10,16 @@ type lapsing struct {
 
 // lapseLocked notes that a topic's last subscription has left.
 func (p *partition) lapseLocked(t *topic, now time.Time) {
-	t.empty = now
+	t.emptySince = now
 	if !t.lapsing {
 		t.lapsing = true
 		p.lapsing = append(p.lapsing, lapsing{t, now})
 	}
 }
 
-// takeLapsed forgets the next topics that nobody has subscribed to for a while, at most a batch. Only those are looked at
+// takeLapsedLocked forgets the next topics that nobody has subscribed to for a while, at most a batch. Only those are looked at
 // that were left, in that order: there may be many others.
-func (p *partition) takeLapsed() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (p *partition) takeLapsedLocked() []string {
 	var names []string
 	now := time.Now()
 	for len(names) < subscribeBatch && len(p.lapsing) > 0 && now.Sub(p.lapsing[0].since) >= p.opts.Linger {
@@ -29,10 +27,10 @@ func (p *partition) takeLapsed() []string {
 		p.lapsing[0] = lapsing{}
 		p.lapsing = p.lapsing[1:]
 		switch {
-		case len(t.parts) > 0:
+		case len(t.shares) > 0:
 			t.lapsing = false
-		case now.Sub(t.empty) < p.opts.Linger: // somebody came, and left again
-			p.lapsing = append(p.lapsing, lapsing{t, t.empty})
+		case now.Sub(t.emptySince) < p.opts.Linger: // somebody came, and left again
+			p.lapsing = append(p.lapsing, lapsing{t, t.emptySince})
 		case !t.acked || !t.ready: // it is on its way to somebody who has gone
 			p.lapsing = append(p.lapsing, lapsing{t, now})
 		default:
@@ -49,7 +47,7 @@ func (p *partition) takeLapsed() []string {
 // forgetUnusedLocked forgets all topics that nobody subscribes to: a new connection need not know of them.
 func (p *partition) forgetUnusedLocked() {
 	for _, l := range p.lapsing {
-		if l.topic.lapsing = false; len(l.topic.parts) == 0 {
+		if l.topic.lapsing = false; len(l.topic.shares) == 0 {
 			p.forgetLocked(l.topic)
 		}
 	}

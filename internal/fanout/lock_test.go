@@ -40,17 +40,17 @@ func livePartition(log slog.Handler, streams int) (*Hub, *partition) {
 		opts.Log = slog.New(log)
 	}
 	store := memory.New(memory.Options{})
-	p := newPartition(0, store, opts.withDefaults(), nil, nil)
+	p := newPartition(0, store.Retention(), opts.withDefaults())
 	h := &Hub{broker: store, opts: p.opts, partitions: []*partition{p}}
-	p.state, p.generation, p.born = live, 1, broker.ID{MS: 1}
+	p.state, p.generation, p.evidence.born = live, 1, broker.ID{MS: 1}
 	for range streams {
 		s := h.subscribe(JoinRequest{Topics: []string{"a", "b"}})
-		s.sink, s.parts[0].live, s.parts[0].pos = &frames{}, true, broker.ID{MS: 50}
+		s.sink, s.shares[0].live, s.shares[0].pos = &frames{}, true, broker.ID{MS: 50}
 	}
 	for _, t := range p.topics {
 		t.start(broker.ID{MS: 50})
 	}
-	p.watermark = broker.ID{MS: 50}
+	p.evidence.watermark = broker.ID{MS: 50}
 	return h, p
 }
 
@@ -82,7 +82,7 @@ func TestPartition_EncodesAGapOncePerTopic(t *testing.T) {
 	_, p := livePartition(nil, 3)
 	p.receive(1, []broker.Message{{Kind: broker.MessageBirth, Mark: broker.Mark{Born: broker.ID{MS: 60}}}})
 	var first *frames
-	for _, m := range p.topics["a"].parts {
+	for _, m := range p.topics["a"].shares {
 		got := m.sub.sink.(*frames)
 		if first == nil {
 			first = got

@@ -1,7 +1,6 @@
 package fanout
 
 import (
-	"log/slog"
 	"net"
 	"os/exec"
 	"testing"
@@ -66,7 +65,7 @@ func TestRedis_TellsOfALossThatAPublishIsFirstToMeet(t *testing.T) {
 	// The publisher's replica has no connection but for its publishes, and sends no marks.
 	publisher := store("publisher")
 	defer publisher.Close()
-	p := &Hub{broker: publisher, partitions: []*partition{newPartition(0, publisher, quick.withDefaults(), newOutage(slog.New(slog.DiscardHandler)), nil)}}
+	p := &Hub{broker: publisher, partitions: []*partition{newPartition(0, publisher.Retention(), quick.withDefaults())}}
 	publish(t, p, "t", 1)
 	has := publish(t, p, "t", 2)
 	if err := server.client.Save(t.Context()).Err(); err != nil {

@@ -64,14 +64,14 @@ func (it *item) size() int {
 // A merge reads topics of one partition up to an id, merged in id order, with gaps as early as they can be told. The end
 // of a full page bounds what is handed out: above it there may be smaller ids that have not been read.
 type merge struct {
-	broker  broker.Broker
-	part    int
-	readers []*reader
-	end     broker.ID // nothing above it is handed out
+	broker    broker.Broker
+	partition int
+	readers   []*reader
+	end       broker.ID // nothing above it is handed out
 	// crossing: a birth follows end, and every topic is told a gap there. None is told at end itself.
-	crossing bool
-	expired  func() broker.ID // what a last id is not above that the broker does not know any more
-	limit    int              // events of one page of one topic
+	crossing  bool
+	forgotten func() broker.ID // what a last id is not above that the broker does not know any more
+	limit     int              // events of one page of one topic
 	// bytes bounds what is handed out at once, and what is kept in hand for later, unless a single event is larger. While a
 	// page is being read there is one more event of each topic of a batch.
 	bytes int
@@ -103,7 +103,7 @@ func (m *merge) count(ctx context.Context, todo []newest) ([]newest, error) {
 	for i, topic := range todo[:n] {
 		reads[i] = broker.Read{Topic: topic.topic, Before: topic.before, Limit: min(topic.left, m.limit), Bytes: max(m.bytes/n, 1)}
 	}
-	tails, err := m.broker.Read(ctx, m.part, reads)
+	tails, err := m.broker.Read(ctx, m.partition, reads)
 	if err != nil {
 		return todo, fmt.Errorf("read the newest events of %d topics: %w", n, err)
 	}
@@ -291,10 +291,10 @@ func (m *merge) refill(ctx context.Context) error {
 			first = broker.Earlier(first, r.next)
 		}
 	}
-	held := m.firstHeld()
+	inHand := m.firstInHand()
 	for _, r := range m.readers {
 		// What was dropped is needed when nothing in hand comes before it.
-		if !r.next.IsZero() && r.next == first && (held.IsZero() || !held.Less(first)) {
+		if !r.next.IsZero() && r.next == first && (inHand.IsZero() || !inHand.Less(first)) {
 			empty = append(empty, r)
 		}
 	}
@@ -307,8 +307,8 @@ func (m *merge) refill(ctx context.Context) error {
 	return nil
 }
 
-// firstHeld is the place of the first item in hand; zero without one.
-func (m *merge) firstHeld() broker.ID {
+// firstInHand is the place of the first item in hand; zero without one.
+func (m *merge) firstInHand() broker.ID {
 	var first broker.ID
 	for _, r := range m.readers {
 		if len(r.items) > 0 && (first.IsZero() || r.items[0].place().Less(first)) {
@@ -324,7 +324,7 @@ func (m *merge) read(ctx context.Context, batch []*reader) error {
 	for i, r := range batch {
 		reads[i] = broker.Read{Topic: r.topic, After: r.has, Limit: m.limit, Bytes: max(m.bytes/len(batch), 1)}
 	}
-	tails, err := m.broker.Read(ctx, m.part, reads)
+	tails, err := m.broker.Read(ctx, m.partition, reads)
 	if err != nil {
 		return fmt.Errorf("read the history of %d topics: %w", len(reads), err)
 	}
@@ -356,7 +356,7 @@ func (m *merge) take(r *reader, tail broker.Tail) {
 	}
 	last := tail.Last
 	if last.IsZero() {
-		last = m.expired()
+		last = m.forgotten()
 	}
 	m.gap(r, last, broker.ID{})
 }

@@ -218,7 +218,7 @@ func (k *modelSink) Push(frame *sse.Frame) bool {
 data: {"topic":"`)); gap {
 		topic, _, _ := bytes.Cut(rest, []byte(`"`))
 		p := k.hub.partition(string(topic)) // its lock is held
-		k.gaps[frame] = broker.Later(p.watermark, p.topics[string(topic)].chain)
+		k.gaps[frame] = broker.Later(p.evidence.watermark, p.topics[string(topic)].chain)
 	}
 	k.frames = append(k.frames, frame)
 	return true

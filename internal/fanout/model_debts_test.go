@@ -48,6 +48,25 @@ func (w *modelWorld) checkEvidence() {
 	}
 }
 
+// checkOrder: while a partition is live its ids stand in the order that evidence promises.
+func (w *modelWorld) checkOrder() {
+	for _, h := range w.hubs {
+		for _, p := range h.partitions {
+			p.mu.Lock()
+			e := &p.evidence
+			if p.state == live && (e.seen.Less(e.watermark) || e.watermark.Less(e.born)) {
+				w.fail("replica %s, partition %d: born %s, watermark %s, seen %s do not rise", h.broker.Replica(), p.index, e.born, e.watermark, e.seen)
+			}
+			for name, t := range p.topics {
+				if p.state == live && t.open && e.watermark.Less(t.chain) {
+					w.fail("replica %s: the chain of topic %s is at %s, above the watermark %s", h.broker.Replica(), name, t.chain, e.watermark)
+				}
+			}
+			p.mu.Unlock()
+		}
+	}
+}
+
 // owe notes what clients have to be told of, or to get: those that follow the topic and have not got the event.
 func (w *modelWorld) owe(e *modelEvent, witnesses []*topic) {
 	for _, c := range w.clients {

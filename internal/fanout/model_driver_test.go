@@ -46,6 +46,7 @@ func (w *modelWorld) step() {
 		w.act()
 	}
 	w.wait()
+	w.checkOrder()
 }
 
 // pending returns what may happen next by itself.

@@ -139,7 +139,7 @@ func TestMerge_HoldsNoMoreThanItsBytes(t *testing.T) {
 			want = append(want, result.ID)
 		}
 	}
-	merge := &merge{broker: counting, end: want[len(want)-1], expired: func() broker.ID { return broker.ID{} }, limit: 100, bytes: bound}
+	merge := &merge{broker: counting, end: want[len(want)-1], forgotten: func() broker.ID { return broker.ID{} }, limit: 100, bytes: bound}
 	for i := range topics {
 		merge.readers = append(merge.readers, newReader(fmt.Sprint("t", i), broker.ID{}, broker.ID{MS: 1<<64 - 1}))
 	}

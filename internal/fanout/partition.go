@@ -1,54 +1,52 @@
 package fanout
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"sse-gateway/internal/broker"
 )
 
-// A partition is this replica's side of one partition of the broker: the topics it is subscribed to, and how far their
-// events have been dispatched. Its run goroutine keeps the Pub/Sub connection and sends every command (session.go),
-// one more goroutine per connection receives. Whatever reads or changes the dispatch holds mu.
+// A partition is the state of this replica's side of one partition of the broker: which topics are followed here, and how far
+// their events have been dispatched. It does no I/O. A session (session.go) is its connection: it asks for the next
+// command, executes it, and hands the answer back; what it receives goes through receive. Subscriptions join, replay and leave.
+// The parts have one job each:
+//
+//	evidence.go  how far the partition has come, and whether something was lost
+//	marks.go     who waits for a mark
+//	backlog.go   where a catch-up starts, and what waits behind it
+//	commands.go  what the session is to do next
+//	dispatch.go  what becomes of events, marks and births
+//	caught.go    the same, for what a catch-up has read
+//	audit.go     what an audit has found
+//	lapse.go     topics that nobody follows any more
+//
+// The dispatch lock mu guards all of it. It is held while an event goes into the queues of all its streams: so every stream gets
+// events in the order of their ids, and a stream that joins, leaves or goes live does so between two events.
 type partition struct {
-	index   int
-	broker  broker.Broker
-	keep    broker.Retention // what the broker keeps
-	opts    Options
-	log     *slog.Logger
-	outage  *outage
-	control func(payload []byte) // takes control messages; called without mu
-
-	wake  chan struct{} // tells run that there is something to send; one slot
-	heard atomic.Int64  // when the connection last delivered anything, Unix ns
+	index int
+	keep  broker.Retention // what the broker keeps
+	opts  Options
+	log   *slog.Logger
+	wake  chan struct{} // tells the session that there may be a command; one slot
 
 	mu     sync.Mutex // the dispatch lock; guards all below
 	topics map[string]*topic
 	state  dispatchState
 	// generation counts the Pub/Sub connections; what an older one delivers is dropped.
 	generation uint64
-	// watermark: every event up to it, of every open topic, has been dispatched. It stands still unless live.
-	watermark broker.ID
-	frozen    broker.ID // the watermark when the last connection ended
-	seen      broker.ID // the largest id of the partition known here; every publish gives it to the broker as its floor
-	born      broker.ID // as of the newest mark or birth
-	lost      bool      // the broker is to be told that it lost events; until it has been born again
-	told      bool      // a mark that tells so has been sent on this connection
-	fault     error     // why the last connection ended; nil: none has
+	fault      error // why the last connection ended; nil: none has
 
-	marks    uint64           // Seq of the last mark sent
-	waiters  []*markWaiter    // who waits for a mark
-	catchSeq uint64           // the mark that the catch-up starts from; 0: not asked for yet
-	catchTo  broker.Mark      // that mark, once it is back
-	backlog  []broker.Message // what came after it, in order
-	overflow bool             // the backlog was full and has been dropped: catch up once more
-	held     int              // bytes in the backlog
+	evidence evidence
+	marks    marks
+	backlog  backlog
 
-	unacked int       // open topics that are to be acknowledged before a catch-up
+	canary  canaryStage
 	wanted  []*topic  // to be subscribed
+	unacked int       // open topics that are to be acknowledged before a catch-up
 	opening []*topic  // acknowledged, waiting for a mark
 	loading []*topic  // open, waiting for their close markers to be read
 	lapsing []lapsing // left by all, in that order
@@ -59,6 +57,21 @@ type partition struct {
 }
 
 // dispatchState says what becomes of the events that the connection delivers.
+//
+//	               the mark for the catch-up is back
+//	+------+  ------------------------------------->  +----------+
+//	| away |                                          | catching |
+//	+------+  <-------------------------------------  +----------+
+//	 ^          the connection ended, or too much           |
+//	 |          came meanwhile                              |  all up to the mark has been
+//	 |                                                      |  dispatched, then the backlog
+//	 |                                                      v
+//	 |          the connection ended, or an event        +------+
+//	 +-------------------------------------------------  | live |
+//	            is missing                               +------+
+//
+// The mark for the catch-up is sent when every open topic has been acknowledged on this connection (rule 16): from then on
+// the connection brings whatever is published.
 type dispatchState uint8
 
 const (
@@ -71,22 +84,17 @@ const (
 	live
 )
 
-// markWaiter waits for a mark that is sent after it came.
-type markWaiter struct {
-	seq        uint64
-	head       broker.ID // the watermark at that mark; set before back is closed
-	generation uint64    // the connection that brought it; set before back is closed
-	back       chan struct{}
-}
+// errStarting: there has been no connection that could have ended.
+var errStarting = errors.New("it has just been started")
 
-func newPartition(index int, store broker.Broker, opts Options, outage *outage, control func([]byte)) *partition {
+func newPartition(index int, keep broker.Retention, opts Options) *partition {
 	return &partition{
-		index: index, broker: store, keep: store.Retention(), opts: opts, log: opts.Log.With("partition", index), outage: outage, control: control,
+		index: index, keep: keep, opts: opts, log: opts.Log.With("partition", index),
 		wake: make(chan struct{}, 1), topics: make(map[string]*topic), changed: make(chan struct{}),
 	}
 }
 
-// poke wakes run.
+// poke tells the session that there may be a command.
 func (p *partition) poke() {
 	select {
 	case p.wake <- struct{}{}:
@@ -115,188 +123,54 @@ func (p *partition) unlock() {
 	}
 }
 
-// receive takes what the connection of a generation delivered.
-func (p *partition) receive(generation uint64, messages []broker.Message) {
-	p.heard.Store(time.Now().UnixNano())
+// connected makes everything of older connections void: all topics are to be subscribed anew. It returns the generation of
+// the new connection.
+func (p *partition) connected() uint64 {
 	p.mu.Lock()
-	defer p.unlock()
-	if generation != p.generation {
-		return
-	}
-	for i := range messages {
-		switch m := &messages[i]; {
-		case m.Kind == broker.MessageAck:
-			p.ackLocked(m.Topic)
-		case p.state == away:
-			p.missLocked(m)
-		case p.state == catching:
-			p.holdLocked(m)
-		default:
-			p.takeLocked(m)
-		}
-	}
-}
-
-// ackLocked notes that a SUBSCRIBE took effect. A mark that is sent from now on opens the topic.
-func (p *partition) ackLocked(name string) {
-	t := p.topics[name]
-	if t == nil || t.acked {
-		return
-	}
-	t.acked = true
-	if t.open {
-		p.unacked--
-	} else {
-		t.opens = p.marks + 1
-		p.opening = append(p.opening, t)
-	}
-	p.poke()
-}
-
-// missLocked drops what the catch-up will read, and starts it when its mark is back.
-func (p *partition) missLocked(m *broker.Message) {
-	switch {
-	case m.Kind == broker.MessageEvent:
-		p.seen = broker.Later(p.seen, m.Entry.ID)
-	case m.Kind == broker.MessageMark && p.catchSeq > 0 && m.Mark.Seq >= p.catchSeq:
-		p.seen = broker.Later(p.seen, m.Mark.Head)
-		p.catchTo = m.Mark
-		p.setStateLocked(catching)
-		p.poke()
-	}
-}
-
-// holdLocked keeps what came after the catch-up's mark.
-func (p *partition) holdLocked(m *broker.Message) {
-	if m.Kind == broker.MessageEvent {
-		p.seen = broker.Later(p.seen, m.Entry.ID)
-		p.held += m.Entry.Frame.Len()
-	}
-	if p.overflow || len(p.backlog) >= p.opts.bounds.backlogEvents || p.held > p.opts.bounds.backlogBytes {
-		p.backlog, p.overflow = nil, true
-		return
-	}
-	p.backlog = append(p.backlog, *m)
-}
-
-// takeLocked handles one message as it comes.
-func (p *partition) takeLocked(m *broker.Message) {
-	switch m.Kind {
-	case broker.MessageEvent:
-		p.eventLocked(m.Topic, m.Entry)
-	case broker.MessageMark:
-		p.markLocked(m.Mark)
-	case broker.MessageBirth:
-		p.birthLocked(m.Mark.Born)
-	}
-}
-
-// eventLocked dispatches an event if it continues its topic's chain.
-func (p *partition) eventLocked(name string, e broker.Entry) {
-	t := p.topics[name]
-	switch {
-	case !p.watermark.Less(e.ID):
-		p.breakLocked("an event's id is not above the one before it", name, e.ID, true)
-	case t == nil || !t.open:
-		p.watermark = e.ID
-	case t.chain.Less(e.Prev):
-		p.breakLocked("an event is missing", name, e.Prev, false)
-	case t.exact && e.Prev.Less(t.chain):
-		p.breakLocked("the broker has lost the event before this one", name, e.ID, true)
-	default:
-		p.deliverLocked(t, e)
-		p.watermark = e.ID
-	}
-	p.seen = broker.Later(p.seen, e.ID)
-}
-
-// deliverLocked appends an event to its topic's log and gives it to every live subscription.
-func (p *partition) deliverLocked(t *topic, e broker.Entry) {
-	p.logSize += t.append(e, &p.opts.bounds)
-	if p.logSize > p.opts.bounds.partitionLogs {
-		p.trimLogsLocked()
-	}
-	if t.closed = (broker.ID{}); e.Close {
-		t.closed = e.ID
-	}
-	for _, pt := range t.parts {
-		if pt.live {
-			pt.pushEvent(e)
-		}
-	}
-}
-
-// trimLogsLocked halves logs, in no particular order, until all together are well below their bound.
-func (p *partition) trimLogsLocked() {
-	for _, t := range p.topics {
-		before := t.bytes
-		for range (len(t.log) + 1) / 2 {
-			t.dropOldest()
-		}
-		if p.logSize += t.bytes - before; p.logSize < p.opts.bounds.partitionLogs*3/4 {
-			return
-		}
-	}
-}
-
-// markLocked moves the watermark to the broker's clock, and opens the topics that waited for it.
-func (p *partition) markLocked(m broker.Mark) {
-	p.bornLocked(m.Born)
-	p.watermark = broker.Later(p.watermark, m.Head)
-	p.seen = broker.Later(p.seen, m.Head)
-	p.openLocked(m.Seq)
-}
-
-// openLocked opens the topics, and frees the waiters, that a mark up to seq was awaited by.
-func (p *partition) openLocked(seq uint64) {
-	opening := p.opening
-	p.opening = nil
-	for _, t := range opening {
-		switch {
-		case p.topics[t.name] != t || !t.acked:
-		case t.opens > seq:
-			p.opening = append(p.opening, t)
-		default:
-			t.start(p.watermark)
-			p.loading = append(p.loading, t)
-			p.poke()
-		}
-	}
-	waiters := p.waiters
-	p.waiters = nil
-	for _, w := range waiters {
-		if w.seq <= seq {
-			w.head, w.generation = p.watermark, p.generation
-			close(w.back)
-		} else {
-			p.waiters = append(p.waiters, w)
-		}
-	}
-}
-
-// breakLocked stops the dispatch until a catch-up has read what the connection did not bring.
-func (p *partition) breakLocked(why, name string, id broker.ID, lost bool) {
-	p.noteLocked(func() {
-		p.log.Warn("catching up with Redis", "reason", why, "topic", name, "event_id", id.String())
-	})
-	p.lost = p.lost || lost
-	p.restartLocked()
-}
-
-// restartLocked makes run catch up from a new mark.
-func (p *partition) restartLocked() {
+	defer p.mu.Unlock()
+	p.generation++
+	p.evidence.connected()
 	p.setStateLocked(away)
-	p.backlog, p.held, p.overflow = nil, 0, false
-	p.catchSeq = p.marks + 1
-	p.poke()
+	p.backlog.startFrom(0)
+	p.canary = canaryIdle
+	p.wanted, p.opening, p.unacked = nil, nil, 0
+	p.forgetUnusedLocked()
+	for _, t := range p.topics {
+		t.sent, t.acked = false, false
+		p.wanted = append(p.wanted, t)
+	}
+	return p.generation
+}
+
+// disconnected stops the dispatch with the connection.
+func (p *partition) disconnected(generation uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.generation == generation {
+		p.generation++
+		p.setStateLocked(away)
+	}
+}
+
+// failed notes why the last connection ended.
+func (p *partition) failed(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = err
+}
+
+// health tells whether events are dispatched as they come; if not, why the last connection ended, or errStarting.
+func (p *partition) health() (isLive bool, fault error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state == live, cmp.Or(p.fault, errStarting)
 }
 
 // waitMark blocks until a mark that is sent from now on is back. It returns where the broker's clock was, and the
 // generation of the connection.
 func (p *partition) waitMark(ctx context.Context) (head broker.ID, generation uint64, err error) {
 	p.mu.Lock()
-	w := &markWaiter{seq: p.marks + 1, back: make(chan struct{})}
-	p.waiters = append(p.waiters, w)
+	w := p.marks.wait()
 	p.mu.Unlock()
 	p.poke()
 	select {
@@ -336,13 +210,29 @@ func (p *partition) waitState(ctx context.Context, want func(dispatchState) bool
 // saw notes an id that the broker gave out here.
 func (p *partition) saw(id broker.ID) {
 	p.mu.Lock()
-	p.seen = broker.Later(p.seen, id)
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	p.evidence.saw(id)
 }
 
-// floor is the id that the next one must be above.
+// floor is the id that the next one must be above (rule 2).
 func (p *partition) floor() broker.ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.seen
+	return p.evidence.seen
 }
+
+// birth is the id since which the partition's data is known to be whole.
+func (p *partition) birth() broker.ID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.evidence.born
+}
+
+// forgotten is the id that a topic's last id is not above if the broker does not know it any more.
+func (p *partition) forgotten() broker.ID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.forgottenLocked()
+}
+
+func (p *partition) forgottenLocked() broker.ID { return p.evidence.forgotten(p.keep.LastID) }

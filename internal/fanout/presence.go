@@ -225,7 +225,7 @@ func (h *Hub) streamsOf(topic string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if t := p.topics[topic]; t != nil {
-		return len(t.parts)
+		return len(t.shares)
 	}
 	return 0
 }
@@ -236,8 +236,8 @@ func (h *Hub) streamsAfter(after string) map[string]int {
 	for _, p := range h.partitions {
 		p.mu.Lock()
 		for name, t := range p.topics {
-			if len(t.parts) > 0 && name > after && !strings.HasPrefix(name, "@") {
-				streams[name] = len(t.parts)
+			if len(t.shares) > 0 && name > after && !strings.HasPrefix(name, "@") {
+				streams[name] = len(t.shares)
 			}
 		}
 		p.mu.Unlock()

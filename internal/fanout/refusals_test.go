@@ -20,8 +20,8 @@ func tryPublish(t *testing.T, h *Hub, topic string) error {
 	return h.Publish(t.Context(), []Publication{{Topic: topic, Data: []byte("1")}})[0].Err
 }
 
-// command runs commands, each a line.
-func command(t *testing.T, client *goredis.Client, lines ...string) {
+// tell runs commands, each a line.
+func tell(t *testing.T, client *goredis.Client, lines ...string) {
 	t.Helper()
 	for _, line := range lines {
 		var args []any
@@ -49,7 +49,7 @@ func TestRedis_RefusalsAreSeen(t *testing.T) {
 			if err := tryPublish(t, h, "t"); err != nil {
 				t.Fatal(err)
 			}
-			command(t, client, test.fault)
+			tell(t, client, test.fault)
 			for i := range 20 {
 				err := tryPublish(t, h, fmt.Sprint("new", i))
 				halfDone := kind == "noperm" || kind == "wrongtype" // in the midst of a script, where writes may have come before
@@ -70,7 +70,7 @@ func TestRedis_RefusalsAreSeen(t *testing.T) {
 			if told == 0 || told > 6 || !strings.Contains(log.String(), test.words) {
 				t.Errorf("told %d times:\n%s", told, log)
 			}
-			command(t, client, test.repair)
+			tell(t, client, test.repair)
 			waitReady(t, h)
 			if err := tryPublish(t, h, "t"); err != nil {
 				t.Error(err)
@@ -84,7 +84,7 @@ func TestRedis_RefusesOneTopic(t *testing.T) {
 	url, client := redistest.Start(t)
 	h, _ := openTenant(t, redis.Options{URL: url, Replica: "a"})
 	waitReady(t, h)
-	command(t, client, "set gw{p0}t:broken foreign")
+	tell(t, client, "set gw{p0}t:broken foreign")
 	if err := tryPublish(t, h, "broken"); !errors.Is(err, broker.ErrRefused) {
 		t.Errorf("got %v", err)
 	}
@@ -109,7 +109,7 @@ func TestRedis_RefusalsThatPass(t *testing.T) {
 			url, client := redistest.Start(t)
 			h, _ := openTenant(t, redis.Options{URL: url, Replica: "a"})
 			waitReady(t, h)
-			command(t, client, faults...)
+			tell(t, client, faults...)
 			err := tryPublish(t, h, "t")
 			if err == nil || errors.Is(err, broker.ErrRefused) || errors.Is(err, broker.ErrFull) != (kind == "oom") {
 				t.Errorf("got %v", err)
@@ -126,7 +126,7 @@ func TestRedis_SendsNothingToWhomItCannotTalk(t *testing.T) {
 	open, _ := redistest.Start(t)
 	guarded, _ := redistest.Start(t, "--rename-command", "SCRIPT", "")
 	locked, client := redistest.Start(t)
-	command(t, client, "config set requirepass right")
+	tell(t, client, "config set requirepass right")
 	for name, test := range map[string]struct {
 		url     string
 		refused bool

@@ -31,8 +31,8 @@ func (s *Subscription) Deliver(ctx context.Context, sink Sink) error {
 		return ErrCut
 	}
 	s.tellLost()
-	for _, pt := range s.parts {
-		if err := pt.replay(ctx); err != nil {
+	for _, sh := range s.shares {
+		if err := sh.replay(ctx); err != nil {
 			return err
 		}
 	}
@@ -64,50 +64,50 @@ func (s *Subscription) stopDelivery() {
 // tellStart tells a client its position that has got no event to know it by, and whose ready event had none to go on from: to
 // begin anew as it did at first would not bring what comes from now on.
 func (s *Subscription) tellStart() {
-	for _, pt := range s.parts {
-		pt.p.mu.Lock()
-		if pt.told.IsBeginning() {
-			pt.sayPosition()
+	for _, sh := range s.shares {
+		sh.p.mu.Lock()
+		if sh.clientPos.IsBeginning() {
+			sh.sayPositionLocked()
 		}
-		pt.p.mu.Unlock()
+		sh.p.mu.Unlock()
 	}
 }
 
 // tellLost tells a gap in every topic of the partitions whose start is not known. Only the last gap has an id: until it is
 // there the client must come back as it came.
 func (s *Subscription) tellLost() {
-	var lost []*part
-	for _, pt := range s.parts {
-		if pt.lost {
-			lost = append(lost, pt)
+	var lost []*share
+	for _, sh := range s.shares {
+		if sh.startUnknown {
+			lost = append(lost, sh)
 		}
 	}
-	for i, pt := range lost {
-		pt.p.mu.Lock()
-		at := pt.p.watermark
-		pt.pushAllGaps(at, broker.ID{}, i == len(lost)-1, nil)
+	for i, sh := range lost {
+		sh.p.mu.Lock()
+		at := sh.p.evidence.watermark
+		sh.pushAllGapsLocked(at, broker.ID{}, i == len(lost)-1, nil)
 		unlock := s.order()
-		pt.pos, pt.lost, pt.crossed = at, false, false
+		sh.pos, sh.startUnknown, sh.owesBirth = at, false, false
 		unlock()
-		pt.p.mu.Unlock()
+		sh.p.mu.Unlock()
 	}
 }
 
-// replay brings one part to the present. The topics' logs serve what they hold; what is below them is read into them,
-// once for all who need it; and a part too far back for that reads the broker's history page by page first.
-func (pt *part) replay(ctx context.Context) error {
-	deep := pt.pos == beginning()
-	told := make(map[string]broker.ID)
+// replay brings one share to the present. The topics' logs serve what they hold; what is below them is read into them,
+// once for all who need it; and a share too far back for that reads the broker's history page by page first.
+func (sh *share) replay(ctx context.Context) error {
+	deep := sh.pos == beginning()
+	gapEnds := make(map[string]broker.ID)
 	for {
 		if deep {
-			if err := pt.readDeep(ctx); err != nil {
+			if err := sh.readDeep(ctx); err != nil {
 				return err
 			}
 		}
-		if err := pt.sub.sink.WaitRoom(ctx); err != nil {
+		if err := sh.sub.sink.WaitRoom(ctx); err != nil {
 			return err
 		}
-		result, low := pt.p.step(pt, told)
+		result, low := sh.p.step(sh, gapEnds)
 		switch result {
 		case stepLive:
 			return nil
@@ -115,7 +115,7 @@ func (pt *part) replay(ctx context.Context) error {
 			return errLeft
 		case stepLow:
 			var err error
-			if deep, err = pt.fill(ctx, low); err != nil {
+			if deep, err = sh.fill(ctx, low); err != nil {
 				if err := pause(ctx); err != nil {
 					return err
 				}
@@ -141,31 +141,31 @@ type stepResult uint8
 
 const (
 	stepMore stepResult = iota // some was pushed; there is more
-	stepLive                   // all was pushed, and the part is live
-	stepLow                    // topics' logs do not reach down to the part's position
-	stepDeep                   // the part is at a position that logs never reach
+	stepLive                   // all was pushed, and the share is live
+	stepLow                    // topics' logs do not reach down to the share's position
+	stepDeep                   // the share is at a position that logs never reach
 	stepLeft                   // the subscription has been left
 )
 
-// step pushes the next events from the topics' logs, as many as half a queue takes. When nothing is left the part is
-// live at once, under the same lock: there is no seam. told: by topic, the end of the gap that the replay has told already.
-func (p *partition) step(pt *part, told map[string]broker.ID) (stepResult, []*topic) {
+// step pushes the next events from the topics' logs, as many as half a queue takes. When nothing is left the share is
+// live at once, under the same lock: there is no seam. gapEnds: by topic, the end of the gap that the replay has told already.
+func (p *partition) step(sh *share, gapEnds map[string]broker.ID) (stepResult, []*topic) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if pt.left {
+	if sh.left {
 		return stepLeft, nil
 	}
-	if pt.crossed {
-		pt.crossed = false
-		pt.pushAllGaps(p.watermark, p.sureLocked(pt.pos), true, nil)
+	if sh.owesBirth {
+		sh.owesBirth = false
+		sh.pushAllGapsLocked(p.evidence.watermark, p.evidence.sure(sh.pos), true, nil)
 		return stepMore, nil
 	}
-	if pt.pos.Less(p.born) {
+	if sh.pos.Less(p.evidence.born) {
 		return stepDeep, nil
 	}
 	var low []*topic
-	for _, m := range pt.topics {
-		if !m.topic.covers(pt.pos) {
+	for _, m := range sh.topics {
+		if !m.topic.covers(sh.pos) {
 			low = append(low, m.topic)
 		}
 	}
@@ -173,111 +173,111 @@ func (p *partition) step(pt *part, told map[string]broker.ID) (stepResult, []*to
 		return stepLow, low
 	}
 	limit := max(p.opts.QueueEvents/2, 1)
-	items := pt.logged(limit, told)
-	n := pt.push(items, limit)
+	items := sh.loggedLocked(limit, gapEnds)
+	n := sh.pushLocked(items, limit)
 	for _, it := range items[:n] {
 		if it.gap {
-			told[it.topic] = it.id
+			gapEnds[it.topic] = it.id
 		}
 	}
 	if n < len(items) || n >= limit {
 		return stepMore, nil
 	}
-	for _, end := range told {
-		pt.moveLocked(broker.Earlier(end, p.watermark))
+	for _, end := range gapEnds {
+		sh.moveLocked(broker.Earlier(end, p.evidence.watermark))
 	}
-	pt.live = true
-	pt.finishLocked()
+	sh.live = true
+	sh.finishLocked()
 	return stepLive, nil
 }
 
-// logged collects what the logs hold above the part's position, in order: at least the first limit items and the one after
+// loggedLocked collects what the logs hold above the share's position, in order: at least the first limit items and the one after
 // them.
-func (pt *part) logged(limit int, told map[string]broker.ID) []item {
+func (sh *share) loggedLocked(limit int, gapEnds map[string]broker.ID) []item {
 	var items []item
-	for _, m := range pt.topics {
+	for _, m := range sh.topics {
 		t := m.topic
-		if has := broker.Later(pt.pos, told[t.name]); has.Less(t.from) {
+		if has := broker.Later(sh.pos, gapEnds[t.name]); has.Less(t.from) {
 			items = append(items, item{id: t.from, topic: t.name, gap: true, after: has, oldest: t.oldest()})
 		}
-		events := t.after(pt.pos)
+		events := t.after(sh.pos)
 		for _, e := range events[:min(len(events), limit+1)] {
 			items = append(items, item{id: e.ID, topic: t.name, entry: e})
 		}
 	}
-	arrange(items, pt.p.watermark)
+	arrange(items, sh.p.evidence.watermark)
 	return items
 }
 
-// push pushes items until half of the queue's bounds is filled, at least one, and returns how many.
-func (pt *part) push(items []item, limit int) int {
+// pushLocked pushes items until half of the queue's bounds is filled, at least one, and returns how many.
+func (sh *share) pushLocked(items []item, limit int) int {
 	size := 0
 	for i := range items {
 		it := &items[i]
 		size += it.size()
-		if i >= limit || (i > 0 && size > pt.p.opts.QueueBytes/2) {
+		if i >= limit || (i > 0 && size > sh.p.opts.QueueBytes/2) {
 			return i
 		}
 		if it.gap {
-			pt.pushGap(it, nil)
+			sh.pushGapLocked(it, nil)
 		} else {
-			pt.pushEvent(it.entry)
+			sh.pushEventLocked(it.entry)
 		}
 	}
 	return len(items)
 }
 
-// readDeep reads the broker's history from the part's position up to the watermark.
-func (pt *part) readDeep(ctx context.Context) error {
-	p := pt.p
+// readDeep reads the broker's history from the share's position up to the watermark.
+func (sh *share) readDeep(ctx context.Context) error {
+	p := sh.p
 	p.mu.Lock()
-	end, born, from := p.watermark, p.born, pt.pos
-	limit := max(p.opts.bounds.deepEvents/max(len(pt.topics), 1), p.opts.bounds.deepPage)
-	m := &merge{broker: p.broker, part: p.index, end: end, expired: p.expired, limit: limit, bytes: p.opts.QueueBytes / 2}
-	for i := range pt.topics {
-		m.readers = append(m.readers, newReader(pt.topics[i].topic.name, pt.pos, pt.untold(born)))
+	end, born, from := p.evidence.watermark, p.evidence.born, sh.pos
+	limit := max(p.opts.bounds.deepEvents/max(len(sh.topics), 1), p.opts.bounds.deepPage)
+	m := &merge{broker: sh.sub.hub.broker, partition: p.index, end: end, forgotten: p.forgotten, limit: limit, bytes: p.opts.QueueBytes / 2}
+	for i := range sh.topics {
+		m.readers = append(m.readers, newReader(sh.topics[i].topic.name, sh.pos, sh.quietUpTo(born)))
 	}
 	p.mu.Unlock()
-	if pt.sub.start.kind == startLast && pt.pos.IsBeginning() {
-		if err := pt.skipToNewest(ctx, m); err != nil {
+	if sh.sub.start.kind == startLast && sh.pos.IsBeginning() {
+		if err := sh.skipToNewest(ctx, m); err != nil {
 			return err
 		}
 	}
-	if pt.pos.Less(born) && pt.untold(born).IsZero() {
+	if sh.pos.Less(born) && sh.quietUpTo(born).IsZero() {
 		// The stream crosses the birth: what is left from before it, then a gap in every topic.
 		m.end, m.crossing = born.Prior(), true
-		if err := pt.drain(ctx, m); err != nil {
+		if err := sh.drain(ctx, m); err != nil {
 			return err
 		}
-		if err := pt.sub.sink.WaitRoom(ctx); err != nil {
+		if err := sh.sub.sink.WaitRoom(ctx); err != nil {
 			return err
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		pt.pushAllGaps(born, from, true, nil)
+		sh.pushAllGapsLocked(born, from, true, nil)
 		return nil
 	}
-	return pt.drain(ctx, m)
+	return sh.drain(ctx, m)
 }
 
-// untold is the id up to which a first visit is told no gap: it asked for what there is.
-func (pt *part) untold(born broker.ID) broker.ID {
+// quietUpTo is the id up to which a first visit is told no gap: it asked for what there is.
+func (sh *share) quietUpTo(born broker.ID) broker.ID {
 	switch {
-	case pt.pos.IsBeginning():
+	case sh.pos.IsBeginning():
 		return broker.ID{MS: 1<<64 - 1}
-	case pt.sub.start.kind == startTime && pt.pos == pt.sub.start.at:
-		return broker.Later(born, pt.pos)
+	case sh.sub.start.kind == startTime && sh.pos == sh.sub.start.at:
+		return broker.Later(born, sh.pos)
 	}
 	return broker.ID{}
 }
 
 // drain pushes a merge to its end, at the client's pace: nothing is read before there is room for it.
-func (pt *part) drain(ctx context.Context, m *merge) error {
+func (sh *share) drain(ctx context.Context, m *merge) error {
 	for {
-		if err := pt.sub.sink.WaitRoom(ctx); err != nil {
+		if err := sh.sub.sink.WaitRoom(ctx); err != nil {
 			return err
 		}
-		items, bound, err := pt.nextPage(ctx, m)
+		items, bound, err := sh.nextPage(ctx, m)
 		if err != nil {
 			if err := pause(ctx); err != nil {
 				return err
@@ -285,14 +285,14 @@ func (pt *part) drain(ctx context.Context, m *merge) error {
 			continue
 		}
 		for len(items) > 0 {
-			if err := pt.sub.sink.WaitRoom(ctx); err != nil {
+			if err := sh.sub.sink.WaitRoom(ctx); err != nil {
 				return err
 			}
-			pt.p.mu.Lock()
-			items = items[pt.push(items, max(pt.p.opts.QueueEvents/2, 1)):]
-			pt.p.mu.Unlock()
+			sh.p.mu.Lock()
+			items = items[sh.pushLocked(items, max(sh.p.opts.QueueEvents/2, 1)):]
+			sh.p.mu.Unlock()
 		}
-		pt.moveTo(bound)
+		sh.moveTo(bound)
 		if bound == m.end {
 			return nil
 		}
@@ -300,8 +300,8 @@ func (pt *part) drain(ctx context.Context, m *merge) error {
 }
 
 // nextPage reads when it is the client's turn.
-func (pt *part) nextPage(ctx context.Context, m *merge) ([]item, broker.ID, error) {
-	end, err := pt.turn(ctx, m.bytes, min(len(m.readers), mergeBatch))
+func (sh *share) nextPage(ctx context.Context, m *merge) ([]item, broker.ID, error) {
+	end, err := sh.turn(ctx, m.bytes, min(len(m.readers), mergeBatch))
 	if err != nil {
 		return nil, broker.ID{}, err
 	}
@@ -310,9 +310,9 @@ func (pt *part) nextPage(ctx context.Context, m *merge) ([]item, broker.ID, erro
 }
 
 // skipToNewest leaves out of a merge all but the newest events that the stream has asked for.
-func (pt *part) skipToNewest(ctx context.Context, m *merge) error {
-	for todo := m.newest(int(pt.sub.start.count)); len(todo) > 0; {
-		end, err := pt.turn(ctx, m.bytes, min(len(todo), mergeBatch))
+func (sh *share) skipToNewest(ctx context.Context, m *merge) error {
+	for todo := m.newest(int(sh.sub.start.count)); len(todo) > 0; {
+		end, err := sh.turn(ctx, m.bytes, min(len(todo), mergeBatch))
 		if err != nil {
 			return err
 		}
@@ -328,21 +328,21 @@ func (pt *part) skipToNewest(ctx context.Context, m *merge) error {
 }
 
 // turn waits for the client's turn to read bytes, and an event of each of some topics beyond them.
-func (pt *part) turn(ctx context.Context, bytes, topics int) (end func(), err error) {
-	return pt.sub.hub.reads.take(ctx, pt.sub.delivery.client, bytes+topics*pt.p.opts.EventBytes)
+func (sh *share) turn(ctx context.Context, bytes, topics int) (end func(), err error) {
+	return sh.sub.hub.reads.take(ctx, sh.sub.delivery.client, bytes+topics*sh.p.opts.EventBytes)
 }
 
-// moveTo moves the part's position on, which the client is not told now.
-func (pt *part) moveTo(pos broker.ID) {
-	pt.p.mu.Lock()
-	defer pt.p.mu.Unlock()
-	pt.moveLocked(pos)
+// moveTo moves the share's position on, which the client is not told now.
+func (sh *share) moveTo(pos broker.ID) {
+	sh.p.mu.Lock()
+	defer sh.p.mu.Unlock()
+	sh.moveLocked(pos)
 }
 
-func (pt *part) moveLocked(pos broker.ID) {
-	defer pt.sub.order()()
-	if pt.pos.Less(pos) {
-		pt.pos, pt.sub.unsaid = pos, true
+func (sh *share) moveLocked(pos broker.ID) {
+	defer sh.sub.order()()
+	if sh.pos.Less(pos) {
+		sh.pos, sh.sub.owesPosition = pos, true
 	}
 }
 
@@ -355,12 +355,12 @@ func (s *Subscription) Beat() {
 		return
 	}
 	if len(s.hub.partitions) == 1 {
-		s.parts[0].beat(sink)
+		s.shares[0].beat(sink)
 		return
 	}
 	moved, old := false, false
-	for _, pt := range s.parts {
-		m, o := pt.advance()
+	for _, sh := range s.shares {
+		m, o := sh.advance()
 		moved, old = moved || m, old || o
 	}
 	s.mu.Lock()
@@ -369,38 +369,38 @@ func (s *Subscription) Beat() {
 }
 
 // beat is the heartbeat of a stream with one partition.
-func (pt *part) beat(sink Sink) {
-	pt.p.mu.Lock()
-	defer pt.p.mu.Unlock()
-	moved, old := pt.advanceLocked()
-	pt.sub.beatLocked(sink, moved, old)
+func (sh *share) beat(sink Sink) {
+	sh.p.mu.Lock()
+	defer sh.p.mu.Unlock()
+	moved, old := sh.advanceLocked()
+	sh.sub.beatLocked(sink, moved, old)
 }
 
 // beatLocked pushes the heartbeat. The lock is that which guards the stream's position.
 func (s *Subscription) beatLocked(sink Sink, moved, old bool) {
-	if old || (moved && s.unsaid) {
-		sink.Push(positionFrame(s.toldLocked()))
+	if old || (moved && s.owesPosition) {
+		sink.Push(positionFrame(s.noteToldLocked()))
 	} else {
 		sink.Push(s.hub.comment)
 	}
 }
 
-func (pt *part) advance() (moved, old bool) {
-	pt.p.mu.Lock()
-	defer pt.p.mu.Unlock()
-	defer pt.sub.order()()
-	return pt.advanceLocked()
+func (sh *share) advance() (moved, old bool) {
+	sh.p.mu.Lock()
+	defer sh.p.mu.Unlock()
+	defer sh.sub.order()()
+	return sh.advanceLocked()
 }
 
-// advanceLocked moves a live part's position to the watermark. moved: it is not that which the client was told. Nor does the
+// advanceLocked moves a live share's position to the watermark. moved: it is not that which the client was told. Nor does the
 // client need it: whoever comes back with an older id is given nothing for the time between, since nothing came. But
 // an old id may be older than what the broker remembers of a topic, which would be told as a gap.
-func (pt *part) advanceLocked() (moved, old bool) {
-	if !pt.live {
+func (sh *share) advanceLocked() (moved, old bool) {
+	if !sh.live {
 		return false, false
 	}
-	pt.pos = broker.Later(pt.pos, pt.p.watermark)
-	return pt.told.Less(pt.pos), pt.pos.MS > pt.told.MS+uint64(pt.p.keep.LastID.Milliseconds()/4)
+	sh.pos = broker.Later(sh.pos, sh.p.evidence.watermark)
+	return sh.clientPos.Less(sh.pos), sh.pos.MS > sh.clientPos.MS+uint64(sh.p.keep.LastID.Milliseconds()/4)
 }
 
 func positionFrame(id string) *sse.Frame {

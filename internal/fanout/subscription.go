@@ -18,19 +18,19 @@ const rewindHold = 2 * time.Second
 // A Subscription is one stream's share in the hub: its topics, and the position up to which it has been given everything.
 // It begins held; Deliver brings it from its start to the present and leaves it live.
 type Subscription struct {
-	hub   *Hub
-	owner string
-	raw   bool
-	start Start
-	parts []*part // by partition, those that the stream uses
-	rest  cursor  // of several partitions: ids of those that the stream does not use now
-	// unfinished counts the parts with public topics that are not finished.
+	hub    *Hub
+	owner  string
+	raw    bool
+	start  Start
+	shares []*share // by partition, those that the stream uses
+	rest   cursor   // of several partitions: ids of those that the stream does not use now
+	// unfinished counts the shares with public topics that are not finished.
 	unfinished atomic.Int32
 
 	sibling sibling // guarded by owners.mu
 
-	// unsaid: a replay or a gap has moved a position on, and the client is to be told. Guarded as pos is.
-	unsaid bool
+	// owesPosition: a replay or a gap has moved a position on, and the client is to be told. Guarded as pos is.
+	owesPosition bool
 
 	mu       sync.Mutex // guards all below, and with several partitions the order of pushes
 	sink     Sink
@@ -38,28 +38,28 @@ type Subscription struct {
 	cut      bool
 }
 
-// A part is a subscription's share in one partition. Guarded by partition.mu, but for pos in a stream of several
-// partitions, which is written under Subscription.mu too. Until the part is live only the goroutine that joins and delivers
-// writes pos, told and lost, so it may read them without the lock.
-type part struct {
-	sub    *Subscription
-	p      *partition
-	topics []membership
-	pos    broker.ID     // everything up to it has been pushed
-	told   broker.ID     // as of the last position that the client was told; zero: it has none to go on from
-	joined chan struct{} // closed when waiting gets to 0; nil: nobody waits
+// A share is what a subscription has in one partition: its topics there, and its position. Guarded by partition.mu, but for pos in a stream of several
+// partitions, which is written under Subscription.mu too. Until the share is live only the goroutine that joins and delivers
+// writes pos, clientPos and startUnknown, so it may read them without the lock.
+type share struct {
+	sub       *Subscription
+	p         *partition
+	topics    []membership
+	pos       broker.ID     // everything up to it has been pushed
+	clientPos broker.ID     // as of the last position that the client was told; zero: it has none to go on from
+	joined    chan struct{} // closed when waiting gets to 0; nil: nobody waits
 	// waiting counts the topics that are not ready.
-	waiting int32
-	live    bool // dispatched events are pushed as they come
-	lost    bool // the start could not be read or is unknown to the broker: everything before pos may be missing
-	left    bool
-	// crossed: the broker was born again below pos, which is of before the loss. The stream is to be told.
-	crossed bool
-	// finished: every public topic of the part is closed, and the stream has all their events.
+	waiting      int32
+	live         bool // dispatched events are pushed as they come
+	startUnknown bool // the start could not be read or is unknown to the broker: everything before pos may be missing
+	left         bool
+	// owesBirth: the broker was born again below pos, which is of before the loss. The stream is to be told.
+	owesBirth bool
+	// finished: every public topic of the share is closed, and the stream has all their events.
 	finished bool
 }
 
-// membership is a topic of a part, and the part's place in the topic.
+// membership is a topic of a share, and the share's place in the topic.
 type membership struct {
 	topic *topic
 	slot  int
@@ -71,8 +71,8 @@ func (h *Hub) Join(ctx context.Context, req JoinRequest) (*Subscription, error) 
 	ctx, cancel := context.WithTimeout(ctx, h.opts.Timeout+rewindHold)
 	defer cancel()
 	s := h.subscribe(req)
-	for _, pt := range s.parts {
-		if err := pt.p.join(ctx, pt); err != nil {
+	for _, sh := range s.shares {
+		if err := sh.p.join(ctx, sh); err != nil {
 			s.Leave()
 			return nil, fmt.Errorf("join %d topics: %w", len(req.Topics), err)
 		}
@@ -99,25 +99,25 @@ func (h *Hub) subscribe(req JoinRequest) *Subscription {
 	}
 	for _, p := range h.partitions {
 		if names := byPartition[p]; names != nil {
-			pt := &part{sub: s, p: p}
+			sh := &share{sub: s, p: p}
 			if !strings.HasPrefix(names[0], "@") {
 				s.unfinished.Add(1) // the inbox comes last
 			}
-			s.parts = append(s.parts, pt)
+			s.shares = append(s.shares, sh)
 		}
 	}
 	s.claim()
-	for _, pt := range s.parts {
-		pt.p.add(pt, byPartition[pt.p])
+	for _, sh := range s.shares {
+		sh.p.add(sh, byPartition[sh.p])
 	}
 	return s
 }
 
-// add puts a part into its topics; those that are new here are to be subscribed.
-func (p *partition) add(pt *part, names []string) {
+// add puts a share into its topics; those that are new here are to be subscribed.
+func (p *partition) add(sh *share, names []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	pt.topics = make([]membership, len(names))
+	sh.topics = make([]membership, len(names))
 	for i, name := range names {
 		t := p.topics[name]
 		if t == nil {
@@ -125,30 +125,30 @@ func (p *partition) add(pt *part, names []string) {
 			p.topics[name] = t
 			p.wanted = append(p.wanted, t)
 		}
-		pt.topics[i].topic = t
-		t.add(pt, i)
+		sh.topics[i].topic = t
+		t.add(sh, i)
 		if !t.ready {
-			pt.waiting++
+			sh.waiting++
 		}
 	}
-	if pt.waiting > 0 {
-		pt.joined = make(chan struct{})
+	if sh.waiting > 0 {
+		sh.joined = make(chan struct{})
 		p.poke()
 	}
 }
 
-// readyLocked notes that one more of the part's topics is ready.
-func (pt *part) readyLocked() {
-	if pt.waiting--; pt.waiting == 0 {
-		close(pt.joined)
-		pt.joined = nil
+// readyLocked notes that one more of the share's topics is ready.
+func (sh *share) readyLocked() {
+	if sh.waiting--; sh.waiting == 0 {
+		close(sh.joined)
+		sh.joined = nil
 	}
 }
 
-// join blocks until all topics of the part are ready and the partition is live.
-func (p *partition) join(ctx context.Context, pt *part) error {
+// join blocks until all topics of the share are ready and the partition is live.
+func (p *partition) join(ctx context.Context, sh *share) error {
 	p.mu.Lock()
-	joined := pt.joined
+	joined := sh.joined
 	p.mu.Unlock()
 	if joined != nil {
 		select {
@@ -160,7 +160,7 @@ func (p *partition) join(ctx context.Context, pt *part) error {
 	return p.waitLive(ctx)
 }
 
-// claim gives the parts what the client says of its position, before they are in the hub: so a birth that comes while they
+// claim gives the shares what the client says of its position, before they are in the hub: so a birth that comes while they
 // join finds it there.
 func (s *Subscription) claim() {
 	if s.start.kind != startCursor {
@@ -169,24 +169,24 @@ func (s *Subscription) claim() {
 	}
 	c, err := parseCursor(s.start.cursor, len(s.hub.partitions))
 	s.start.cursor = "" // a part of the request's header, which would stay with it
-	for _, pt := range s.parts {
+	for _, sh := range s.shares {
 		switch {
 		case err != nil:
-			pt.lost = true
-		case c[pt.p.index].IsZero():
-			pt.pos = c.oldest() // the stream was nowhere later
+			sh.startUnknown = true
+		case c[sh.p.index].IsZero():
+			sh.pos = c.oldest() // the stream was nowhere later
 		default:
-			pt.pos = c[pt.p.index]
+			sh.pos = c[sh.p.index]
 		}
 	}
 	s.rest = c
 }
 
-// locate finds the position at which every part starts.
+// locate finds the position at which every share starts.
 func (s *Subscription) locate(ctx context.Context) error {
-	for _, pt := range s.parts {
-		if !pt.place() {
-			if err := pt.resume(ctx); err != nil {
+	for _, sh := range s.shares {
+		if !sh.place() {
+			if err := sh.resume(ctx); err != nil {
 				return err
 			}
 		}
@@ -195,61 +195,61 @@ func (s *Subscription) locate(ctx context.Context) error {
 		s.rest = nil
 	}
 	if s.StartID() != "" {
-		s.toldLocked() // nothing is pushed yet
+		s.noteToldLocked() // nothing is pushed yet
 	}
 	return nil
 }
 
-// place starts the part at a position that is known at once. It reports false for a client's id that is above all that the
+// place starts the share at a position that is known at once. It reports false for a client's id that is above all that the
 // broker has given out.
-func (pt *part) place() bool {
-	p, start := pt.p, &pt.sub.start
+func (sh *share) place() bool {
+	p, start := sh.p, &sh.sub.start
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case pt.lost:
-	case start.kind == startCursor && !pt.pos.IsBeginning():
-		if pt.sub.rest[p.index].IsZero() {
-			pt.pos = broker.Earlier(pt.pos, p.watermark)
+	case sh.startUnknown:
+	case start.kind == startCursor && !sh.pos.IsBeginning():
+		if sh.sub.rest[p.index].IsZero() {
+			sh.pos = broker.Earlier(sh.pos, p.evidence.watermark)
 		}
-		if p.watermark.Less(pt.pos) {
+		if p.evidence.watermark.Less(sh.pos) {
 			return false
 		}
 	case start.kind == startTime:
 		// No later than the clock: the client may come back with it.
-		pt.pos = broker.Later(broker.Earlier(start.at, p.watermark), beginning())
+		sh.pos = broker.Later(broker.Earlier(start.at, p.evidence.watermark), beginning())
 	case start.kind == startNow:
-		pt.pos = p.watermark
+		sh.pos = p.evidence.watermark
 	default:
-		pt.pos = beginning()
+		sh.pos = beginning()
 	}
 	return true
 }
 
-// resume starts the part at a client's id. One above all that the broker has given out is waited for: the client may come
+// resume starts the share at a client's id. One above all that the broker has given out is waited for: the client may come
 // from a replica that was ahead, or this one may be connected to a stale primary. If the broker does not know it, on this
 // connection or the next, it has lost it; that its clock passes it later proves nothing.
-func (pt *part) resume(ctx context.Context) error {
-	id := pt.pos // only this goroutine writes it
+func (sh *share) resume(ctx context.Context) error {
+	id := sh.pos // only this goroutine writes it
 	deadline := time.NewTimer(rewindHold)
 	defer deadline.Stop()
 	short := uint64(0) // the connection on which the broker's clock was below id
 	for {
-		head, generation, err := pt.p.waitMark(ctx)
+		head, generation, err := sh.p.waitMark(ctx)
 		switch {
 		case err != nil:
 			return fmt.Errorf("resume after %s: %w", id, err)
 		case head.Less(id):
 			short = generation
 		case generation == short:
-			pt.lose()
+			sh.lose()
 			return nil
 		default:
 			return nil // the client is right
 		}
 		select {
 		case <-deadline.C:
-			pt.lose()
+			sh.lose()
 			return nil
 		case <-ctx.Done():
 			return fmt.Errorf("resume after %s: %w", id, broker.ErrUnavailable)
@@ -259,10 +259,10 @@ func (pt *part) resume(ctx context.Context) error {
 }
 
 // lose gives the client's position up.
-func (pt *part) lose() {
-	pt.p.mu.Lock()
-	defer pt.p.mu.Unlock()
-	pt.pos, pt.lost = broker.ID{}, true
+func (sh *share) lose() {
+	sh.p.mu.Lock()
+	defer sh.p.mu.Unlock()
+	sh.pos, sh.startUnknown = broker.ID{}, true
 }
 
 // StartID is the id of the stream's ready event: where a client goes on that drops before its first event. It is empty
@@ -271,11 +271,11 @@ func (s *Subscription) StartID() string {
 	if s.start.kind == startLast {
 		return "" // a client that has not seen the latest events is to ask for them again
 	}
-	for _, pt := range s.parts {
-		if pt.lost {
+	for _, sh := range s.shares {
+		if sh.startUnknown {
 			return ""
 		}
-		if s.start.kind == startTime && pt.pos.Less(pt.p.birth()) {
+		if s.start.kind == startTime && sh.pos.Less(sh.p.birth()) {
 			return ""
 		}
 	}
@@ -286,9 +286,9 @@ func (s *Subscription) StartID() string {
 // never closes, and does not count.
 func (s *Subscription) Closed() bool {
 	topics := 0
-	for _, pt := range s.parts {
-		open, all := pt.openTopics()
-		if open > 0 || pt.lost {
+	for _, sh := range s.shares {
+		open, all := sh.openTopics()
+		if open > 0 || sh.startUnknown {
 			return false
 		}
 		topics += all
@@ -296,25 +296,19 @@ func (s *Subscription) Closed() bool {
 	return topics > 0
 }
 
-func (p *partition) birth() broker.ID {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.born
+func (sh *share) openTopics() (open, all int) {
+	sh.p.mu.Lock()
+	defer sh.p.mu.Unlock()
+	return sh.openTopicsLocked(time.Now())
 }
 
-func (pt *part) openTopics() (open, all int) {
-	pt.p.mu.Lock()
-	defer pt.p.mu.Unlock()
-	return pt.openTopicsLocked(time.Now())
-}
-
-func (pt *part) openTopicsLocked(now time.Time) (open, all int) {
-	for _, m := range pt.topics {
+func (sh *share) openTopicsLocked(now time.Time) (open, all int) {
+	for _, m := range sh.topics {
 		if strings.HasPrefix(m.topic.name, "@") {
 			continue
 		}
 		all++
-		if !m.topic.closedAt(pt.pos, now, &pt.p.keep) {
+		if !m.topic.closedAt(sh.pos, now, &sh.p.keep) {
 			open++
 		}
 	}
@@ -325,46 +319,46 @@ func (pt *part) openTopicsLocked(now time.Time) (open, all int) {
 func (s *Subscription) Leave() {
 	s.hub.owners.remove(s)
 	s.stopDelivery()
-	for _, pt := range s.parts {
-		pt.p.leave(pt)
+	for _, sh := range s.shares {
+		sh.p.leave(sh)
 	}
 }
 
-func (p *partition) leave(pt *part) {
+func (p *partition) leave(sh *share) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if pt.left {
+	if sh.left {
 		return
 	}
-	pt.left, pt.live = true, false
+	sh.left, sh.live = true, false
 	now := time.Now()
-	for _, m := range pt.topics {
-		if m.topic.remove(m.slot); len(m.topic.parts) == 0 {
+	for _, m := range sh.topics {
+		if m.topic.remove(m.slot); len(m.topic.shares) == 0 {
 			p.lapseLocked(m.topic, now)
 		}
 	}
-	pt.topics = nil
+	sh.topics = nil
 }
 
 // positionLocked is the stream's cursor. With several partitions mu is held.
 func (s *Subscription) positionLocked() string {
 	if len(s.hub.partitions) == 1 {
-		return s.parts[0].pos.String()
+		return s.shares[0].pos.String()
 	}
 	position := make(cursor, len(s.hub.partitions))
 	copy(position, s.rest)
-	for _, pt := range s.parts {
-		position[pt.p.index] = pt.pos
+	for _, sh := range s.shares {
+		position[sh.p.index] = sh.pos
 	}
 	return position.String()
 }
 
-// toldLocked notes that the client is told the stream's position, which it returns.
-func (s *Subscription) toldLocked() string {
-	for _, pt := range s.parts {
-		pt.told = pt.pos
+// noteToldLocked notes that the client is told the stream's position, which it returns.
+func (s *Subscription) noteToldLocked() string {
+	for _, sh := range s.shares {
+		sh.clientPos = sh.pos
 	}
-	s.unsaid = false
+	s.owesPosition = false
 	return s.positionLocked()
 }
 
@@ -377,52 +371,52 @@ func (s *Subscription) order() func() {
 	return s.mu.Unlock
 }
 
-// pushEvent gives the stream an event, unless it has it.
-func (pt *part) pushEvent(e broker.Entry) {
-	if !pt.pos.Less(e.ID) {
+// pushEventLocked gives the stream an event, unless it has it.
+func (sh *share) pushEventLocked(e broker.Entry) {
+	if !sh.pos.Less(e.ID) {
 		return
 	}
 	frame := e.Frame
-	if pt.sub.raw {
+	if sh.sub.raw {
 		frame = frame.Raw()
 	}
-	if !pt.pushAt(e.ID, frame) {
-		pt.live = false
+	if !sh.pushAtLocked(e.ID, frame) {
+		sh.live = false
 	} else if e.Close {
-		pt.finishLocked()
+		sh.finishLocked()
 	}
 }
 
-// pushAt pushes a frame that moves the part's position to id.
-func (pt *part) pushAt(id broker.ID, frame *sse.Frame) bool {
-	defer pt.sub.order()()
-	pt.pos, pt.told, pt.sub.unsaid = id, id, false
-	if len(pt.sub.hub.partitions) > 1 {
-		frame = frame.WithID(pt.sub.toldLocked())
+// pushAtLocked pushes a frame that moves the share's position to id.
+func (sh *share) pushAtLocked(id broker.ID, frame *sse.Frame) bool {
+	defer sh.sub.order()()
+	sh.pos, sh.clientPos, sh.sub.owesPosition = id, id, false
+	if len(sh.sub.hub.partitions) > 1 {
+		frame = frame.WithID(sh.sub.noteToldLocked())
 	}
-	return pt.sub.sink.Push(frame)
+	return sh.sub.sink.Push(frame)
 }
 
 // finishLocked ends the stream when this was the last of its partitions with an open topic. The client is told its position
 // first: it comes back with it, and is answered that there is nothing more.
-func (pt *part) finishLocked() {
-	if !pt.live || pt.finished {
+func (sh *share) finishLocked() {
+	if !sh.live || sh.finished {
 		return
 	}
-	if open, all := pt.openTopicsLocked(time.Now()); all == 0 || open > 0 {
+	if open, all := sh.openTopicsLocked(time.Now()); all == 0 || open > 0 {
 		return
 	}
-	pt.finished = true
-	pt.sayPosition()
-	if pt.sub.unfinished.Add(-1) == 0 {
-		pt.sub.sink.End("closed")
+	sh.finished = true
+	sh.sayPositionLocked()
+	if sh.sub.unfinished.Add(-1) == 0 {
+		sh.sub.sink.End("closed")
 	}
 }
 
-// sayPosition tells the client the stream's position if it has not been told.
-func (pt *part) sayPosition() {
-	defer pt.sub.order()()
-	if pt.sub.unsaid {
-		pt.sub.sink.Push(positionFrame(pt.sub.toldLocked()))
+// sayPositionLocked tells the client the stream's position if it has not been told.
+func (sh *share) sayPositionLocked() {
+	defer sh.sub.order()()
+	if sh.sub.owesPosition {
+		sh.sub.sink.Push(positionFrame(sh.sub.noteToldLocked()))
 	}
 }

@@ -10,17 +10,17 @@ import (
 
 // A topic is what this replica knows of one topic that it is subscribed to. Guarded by partition.mu.
 type topic struct {
-	name  string
-	parts []*part // its subscriptions
+	name   string
+	shares []*share // its subscriptions
 
-	sent  bool   // a SUBSCRIBE is on its way or acknowledged, on this connection
-	acked bool   // acknowledged on this connection
-	opens uint64 // the first mark that opens it: the first sent after the acknowledgement
+	sent     bool   // a SUBSCRIBE is on its way or acknowledged, on this connection
+	acked    bool   // acknowledged on this connection
+	openedBy uint64 // the first mark that opens it: the first sent after the acknowledgement (rule 8)
 	// open: chain, from and the log are valid. It outlives the connection.
 	open bool
 	// ready: its close marker has been read too; subscriptions may join.
-	ready bool
-	empty time.Time // since when nobody has subscribed; zero: somebody has
+	ready      bool
+	emptySince time.Time // since when nobody has subscribed; zero: somebody has
 	// lapsing: it is in partition.lapsing.
 	lapsing bool
 
@@ -107,18 +107,18 @@ func (t *topic) closedAt(pos broker.ID, now time.Time, keep *broker.Retention) b
 	return keep.Closed(t.closed, now) && !pos.Less(t.closed)
 }
 
-// add and remove keep the topic's subscriptions; each part knows its place.
-func (t *topic) add(pt *part, at int) {
-	pt.topics[at].slot = len(t.parts)
-	t.parts = append(t.parts, pt)
-	t.empty = time.Time{}
+// add and remove keep the topic's subscriptions; each share knows its place.
+func (t *topic) add(sh *share, at int) {
+	sh.topics[at].slot = len(t.shares)
+	t.shares = append(t.shares, sh)
+	t.emptySince = time.Time{}
 }
 
 func (t *topic) remove(slot int) {
-	last := len(t.parts) - 1
-	moved := t.parts[last]
-	t.parts[slot], t.parts[last] = moved, nil
-	t.parts = t.parts[:last]
+	last := len(t.shares) - 1
+	moved := t.shares[last]
+	t.shares[slot], t.shares[last] = moved, nil
+	t.shares = t.shares[:last]
 	for i := range moved.topics {
 		if moved.topics[i].topic == t && moved.topics[i].slot == last {
 			moved.topics[i].slot = slot
@@ -126,6 +126,6 @@ func (t *topic) remove(slot int) {
 		}
 	}
 	if last == 0 {
-		t.parts = nil
+		t.shares = nil
 	}
 }
