@@ -24,7 +24,7 @@ func newCertificate(cfg config, log *slog.Logger) (*certificate, error) {
 		return nil, nil
 	}
 	c := &certificate{certFile: cfg.TLSCert, keyFile: cfg.TLSKey, log: log}
-	pair, seen, wrong := readCertificate(c.certFile, c.keyFile)
+	pair, seen, wrong := readCertificate("TLS", c.certFile, c.keyFile)
 	if wrong != nil {
 		return nil, &configError{wrong}
 	}
@@ -41,7 +41,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 // reload takes the files over if they have changed. A pair that cannot be used leaves the last good one in place, also for
 // the moment in which only one of the files has been replaced. Each change is logged once.
 func (c *certificate) reload() {
-	pair, seen, wrong := readCertificate(c.certFile, c.keyFile)
+	pair, seen, wrong := readCertificate("TLS", c.certFile, c.keyFile)
 	if seen == c.seen {
 		return
 	}
@@ -54,23 +54,23 @@ func (c *certificate) reload() {
 	c.log.Info("the certificate has been read again", "expires", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 }
 
-// readCertificate reads a certificate and its key. seen is a fingerprint of what was read, or of why nothing was.
-func readCertificate(certFile, keyFile string) (pair *tls.Certificate, seen [sha256.Size]byte, wrong []fault) {
+// readCertificate reads a certificate and its key, whose variables are called like name with _CERT and _KEY. seen is a fingerprint of what was read, or of why nothing was.
+func readCertificate(name, certFile, keyFile string) (pair *tls.Certificate, seen [sha256.Size]byte, wrong []fault) {
 	cert, certErr := os.ReadFile(certFile)
 	key, keyErr := os.ReadFile(keyFile)
 	seen = sha256.Sum256(fmt.Appendf(nil, "%d %v %v %s%s", len(cert), certErr, keyErr, cert, key))
 	if certErr != nil {
-		wrong = append(wrong, fault{prefix + "TLS_CERT", unnamed(certErr).Error()})
+		wrong = append(wrong, fault{prefix + name + "_CERT", unnamed(certErr).Error()})
 	}
 	if keyErr != nil {
-		wrong = append(wrong, fault{prefix + "TLS_KEY", unnamed(keyErr).Error()})
+		wrong = append(wrong, fault{prefix + name + "_KEY", unnamed(keyErr).Error()})
 	}
 	if wrong != nil {
 		return nil, seen, wrong
 	}
 	read, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, seen, []fault{{prefix + "TLS_CERT", "cannot be used with GATEWAY_TLS_KEY: " + err.Error()}}
+		return nil, seen, []fault{{prefix + name + "_CERT", "cannot be used with " + prefix + name + "_KEY: " + err.Error()}}
 	}
 	return &read, seen, nil
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -72,24 +75,60 @@ func (f *faultList) address(name, addr string) {
 	f.unless(err == nil, name, "%s is not an address such as 127.0.0.1:8000 or :8000", shown(addr))
 }
 
-func (f *faultList) checkTLS(c *config) {
+func (f *faultList) checkTLS(c *config) { f.keyPair("TLS", c.TLSCert, c.TLSKey) }
+
+// keyPair reads a certificate and its key, from the files that two variables name: one is called like name with _CERT, the
+// other with _KEY. It returns nil if there is none, or if it is of no use.
+func (f *faultList) keyPair(name, certFile, keyFile string) *tls.Certificate {
 	switch {
-	case c.TLSCert == "" && c.TLSKey == "":
-	case c.TLSCert == "":
-		f.unless(false, "TLS_CERT", "is missing, with GATEWAY_TLS_KEY set")
-	case c.TLSKey == "":
-		f.unless(false, "TLS_KEY", "is missing, with GATEWAY_TLS_CERT set")
-	default:
-		_, _, wrong := readCertificate(c.TLSCert, c.TLSKey)
-		*f = append(*f, wrong...)
+	case certFile == "" && keyFile == "":
+		return nil
+	case certFile == "":
+		f.unless(false, name+"_CERT", "is missing, with %s%s_KEY set", prefix, name)
+		return nil
+	case keyFile == "":
+		f.unless(false, name+"_KEY", "is missing, with %s%s_CERT set", prefix, name)
+		return nil
 	}
+	pair, _, wrong := readCertificate(name, certFile, keyFile)
+	*f = append(*f, wrong...)
+	return pair
+}
+
+// readRedisTLS reads whom to trust, and the gateway's own certificate, which new connections read again.
+func (f *faultList) readRedisTLS(c *config) *tls.Config {
+	if c.RedisCA+c.RedisCert+c.RedisKey == "" {
+		return nil
+	}
+	trust := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.RedisCA != "" {
+		text, err := os.ReadFile(c.RedisCA)
+		f.unless(err == nil, "REDIS_CA", "%v", unnamed(err))
+		trust.RootCAs = x509.NewCertPool()
+		f.unless(err != nil || trust.RootCAs.AppendCertsFromPEM(text), "REDIS_CA", "the file it names holds no certificate in PEM form")
+	}
+	certFile, keyFile := c.RedisCert, c.RedisKey
+	if first := f.keyPair("REDIS", certFile, keyFile); first != nil {
+		trust.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			if pair, _, wrong := readCertificate("REDIS", certFile, keyFile); wrong == nil {
+				return pair, nil
+			}
+			return first, nil // what the files hold just now is of no use
+		}
+	}
+	return trust
 }
 
 // checkRedis makes a broker and closes it again: it does not connect before it is used.
 func (f *faultList) checkRedis(c *config) {
 	err := redis.CheckPrefix(c.RedisPrefix)
 	f.unless(err == nil, "REDIS_PREFIX", "%s %v", shown(c.RedisPrefix), err)
-	if c.RedisURL == "" || err != nil {
+	c.redisTLS = f.readRedisTLS(c)
+	if c.RedisURL == "" {
+		f.unless(c.redisTLS == nil && c.SentinelUser == "" && c.SentinelPass == "", "REDIS_URL", "is missing, with others of Redis set")
+		return
+	}
+	if err != nil {
 		return
 	}
 	broker, err := redis.New(c.redis())

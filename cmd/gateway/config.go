@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -26,7 +27,12 @@ type config struct {
 	TLSCert   string `env:"TLS_CERT" doc:"certificate chain, a PEM file: TLS with HTTP/2; without, HTTP/1.1 and h2c on one port. Files of keys are read again when they change, and on SIGHUP"`
 	TLSKey    string `env:"TLS_KEY" doc:"the certificate's key, a PEM file"`
 
-	RedisURL     secret        `env:"REDIS_URL" doc:"redis://, rediss://, redis+sentinel:// or redis+cluster://; empty: the embedded broker, for one replica, which keeps nothing on exit"`
+	RedisURL     secret        `env:"REDIS_URL" doc:"redis://user:password@host:port/database, redis+sentinel://…/master, redis+cluster:// or unix://, for TLS rediss…; empty: the embedded broker, for one replica, which keeps nothing on exit"`
+	RedisCA      string        `env:"REDIS_CA" doc:"whom to trust for Redis's certificates, a PEM file; empty: whom the system trusts"`
+	RedisCert    string        `env:"REDIS_CERT" doc:"the gateway's own certificate for Redis, a PEM file"`
+	RedisKey     string        `env:"REDIS_KEY" doc:"its key, a PEM file"`
+	SentinelUser string        `env:"REDIS_SENTINEL_USER" doc:"user for Sentinel itself, which the one in the URL is not for"`
+	SentinelPass secret        `env:"REDIS_SENTINEL_PASSWORD" doc:"password for Sentinel itself"`
 	RedisPrefix  string        `env:"REDIS_PREFIX" envDefault:"gw" doc:"what all keys and channels begin with: gateways that share it are one, others on the same Redis never meet"`
 	RedisTimeout time.Duration `env:"REDIS_TIMEOUT" envDefault:"2s" doc:"time-out of a publish and of a read"`
 	Partitions   int           `env:"PARTITIONS" envDefault:"16" doc:"partitions on a Redis Cluster, a power of two; the same on all replicas of a GATEWAY_REDIS_PREFIX, for good"`
@@ -74,6 +80,7 @@ type config struct {
 
 	authSaid, logFormatSaid bool           // the variable is set
 	proxies                 []netip.Prefix // TrustedProxies
+	redisTLS                *tls.Config    // RedisCA, RedisCert and RedisKey; nil if none is set
 }
 
 // A fault is what is wrong with one variable, named in full.

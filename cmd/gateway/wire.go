@@ -109,6 +109,10 @@ func (c config) redis() redis.Options {
 		Retention:  c.retention(),
 		Timeout:    c.RedisTimeout,
 		Partitions: c.Partitions,
+
+		TLS:              c.redisTLS,
+		SentinelUser:     c.SentinelUser,
+		SentinelPassword: string(c.SentinelPass),
 	}
 }
 

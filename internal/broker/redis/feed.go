@@ -18,7 +18,7 @@ import (
 // errUnsubscribed: Redis ended a subscription by itself, as it does when a slot moves to another node.
 var errUnsubscribed = errors.New("the server ended a subscription")
 
-// redisFeed is one Pub/Sub connection. go-redis would reconnect it by itself, and stay deaf meanwhile without a word;
+// A feed is one Pub/Sub connection. go-redis would reconnect it by itself, and stay deaf meanwhile without a word;
 // so the first error of any call ends it, and the session opens a new one.
 type feed struct {
 	pubsub  *goredis.PubSub

@@ -4,6 +4,7 @@ package redis
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,13 +18,16 @@ import (
 
 // Options say which Redis to use, and how. The zero value of a field means its default in brackets.
 type Options struct {
-	URL        string // redis://, rediss://, redis+sentinel:// or redis+cluster://
+	URL        string // redis://, redis+sentinel:// or redis+cluster://, each with rediss for TLS, or unix://
 	Prefix     string // of all keys and channels; see CheckPrefix [gw]
 	Replica    string // this replica's name, unlike all others'
 	Retention  broker.Retention
 	Timeout    time.Duration // of a connection, a publish, a read [2s]
 	Partitions int           // of a cluster, a power of two [16]; always 1 elsewhere
 	Log        *slog.Logger  // [discards]
+
+	TLS                            *tls.Config // for rediss: whom to trust, and the client's certificate [the system's trust, none]
+	SentinelUser, SentinelPassword string      // of Sentinel itself, which those in the URL are not for
 }
 
 // Broker is a broker on Redis 7 or Valkey: alone, behind Sentinel, or a Cluster.
@@ -52,11 +56,15 @@ func New(opts Options) (*Broker, error) {
 	if err := CheckPrefix(opts.Prefix); err != nil {
 		return nil, fmt.Errorf("the prefix of keys %w", err)
 	}
-	universal, kind, err := parseRedisURL(opts.URL)
+	target, err := parseURL(opts.URL)
 	if err != nil {
 		return nil, err
 	}
-	r := &Broker{opts: opts, client: newClient(universal, kind, opts.Timeout), reader: newClient(universal, kind, opts.Timeout)}
+	universal, err := target.universal(&opts)
+	if err != nil {
+		return nil, err
+	}
+	r := &Broker{opts: opts, client: newClient(universal, target.kind, opts.Timeout), reader: newClient(universal, target.kind, opts.Timeout)}
 	if r.cluster, _ = r.client.(*goredis.ClusterClient); r.cluster == nil {
 		r.opts.Partitions = 1
 	}

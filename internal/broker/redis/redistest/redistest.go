@@ -35,7 +35,7 @@ func Start(t testing.TB, args ...string) (string, *redis.Client) {
 	t.Helper()
 	dir := t.TempDir()
 	addr, server := startServer(t, func(port string) *exec.Cmd {
-		return exec.Command("redis-server", append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", ""}, args...)...)
+		return exec.Command("redis-server", append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", ""}, args...)...) //nolint:gosec // a test's own arguments
 	})
 	client := redis.NewClient(&redis.Options{Addr: addr})
 	t.Cleanup(func() { _ = client.Close() })
@@ -64,7 +64,8 @@ func StartCluster(t testing.TB) string {
 		addrs = append(addrs, strings.TrimPrefix(url, "redis://"))
 	}
 	args := append([]string{"--cluster", "create"}, addrs...)
-	if out, err := exec.Command("redis-cli", append(args, "--cluster-yes")...).CombinedOutput(); err != nil {
+	create := exec.Command("redis-cli", append(args, "--cluster-yes")...) //nolint:gosec // a test's own arguments
+	if out, err := create.CombinedOutput(); err != nil {
 		t.Fatalf("create the cluster: %v\n%s", err, out)
 	}
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
