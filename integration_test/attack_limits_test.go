@@ -25,7 +25,7 @@ func hold(t *testing.T, gateway *lab.Gateway, r request) (got reply, ok bool, re
 	return got, strings.Contains(got.body, "event: ready"), func() { _ = conn.Close() }
 }
 
-// checkLater holds an answer against the one of a limit: a stream that ends at once and says when to come back. An
+// checkLater holds an answer against the one of a limit: a stream that breaks off and says when to come back. An
 // EventSource would not come back after any other status.
 func checkLater(t *testing.T, what string, got reply, why string) {
 	t.Helper()

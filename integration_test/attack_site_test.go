@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -243,7 +244,10 @@ func readBlock(body io.Reader) (string, error) {
 	for {
 		line, err := lines.ReadString('\n')
 		block.WriteString(line)
-		if err != nil || line == "\n" {
+		switch {
+		case errors.Is(err, io.ErrUnexpectedEOF) && strings.HasPrefix(block.String(), ": not now: "):
+			return block.String(), nil // a refusal, which breaks off
+		case err != nil || line == "\n":
 			return block.String(), err
 		}
 	}

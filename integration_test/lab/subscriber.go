@@ -191,6 +191,9 @@ func (s *Subscriber) read(head *http.Response) error {
 		events.feed(buffer[:n])
 		s.mu.Lock()
 		s.received += int64(n)
+		if events.retry > 0 && s.options.Retry == 0 {
+			s.retry = time.Duration(events.retry) * time.Millisecond // it holds from its line on
+		}
 		s.changedLocked()
 		s.mu.Unlock()
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sse-gateway/internal/auth"
@@ -88,6 +89,7 @@ type API struct {
 	answerTime time.Duration    // answerTime
 	clock      func() time.Time // the wall clock, by which tokens expire; it may step
 
+	held     atomic.Int32 // refusals that are held open
 	drain    sync.Once
 	draining chan struct{} // closed by Drain
 }

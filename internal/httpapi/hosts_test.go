@@ -28,7 +28,7 @@ func (g *testGateway) withHost(url, method, path, host string) answered {
 			g.t.Fatal(err)
 		}
 	}
-	return answered{response.StatusCode, response.Header, string(text)}
+	return answered{response.StatusCode, response.Header, string(text), false}
 }
 
 // A page of any site can give its name the gateway's address, so that the browser takes both for one origin. Where nobody

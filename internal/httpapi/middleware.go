@@ -51,13 +51,15 @@ func (a *API) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		rec := &recorder{ResponseWriter: w}
+		defer func() { // also when the panic goes on
+			a.log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("method", r.Method),
+				slog.String("path", r.URL.Path), slog.Int("status", rec.status),
+				slog.String("remote", r.RemoteAddr), slog.Duration("took", time.Since(start)))
+		}()
 		defer func() {
 			if cause := recover(); cause != nil {
 				a.recovered(rec, r, cause)
 			}
-			a.log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("method", r.Method),
-				slog.String("path", r.URL.Path), slog.Int("status", rec.status),
-				slog.String("remote", r.RemoteAddr), slog.Duration("took", time.Since(start)))
 		}()
 		next.ServeHTTP(rec, r)
 	})

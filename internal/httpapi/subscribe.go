@@ -25,6 +25,9 @@ const (
 	retryLimited = 30 * time.Second
 	// reloadTime is how long a stream at the limit waits for the one that it replaces to end.
 	reloadTime = 500 * time.Millisecond
+	// holdTime is how long a refusal is held open at least, and at most twice, and mostHeld how many are at a time; others end at once.
+	holdTime = time.Second
+	mostHeld = 4096
 	// maxCursorBytes is how much of a last event ID is looked at; nothing longer is one of ours.
 	maxCursorBytes = 64 << 10
 )
@@ -49,7 +52,7 @@ func (s *subscription) Leave() {
 func (a *API) subscribe(w http.ResponseWriter, r *http.Request) error {
 	who, err := a.identify(r)
 	if errors.Is(err, auth.ErrKeysUnavailable) {
-		return a.later(w, a.opts.Retry, refusedKeys, "the keys that tokens are checked with are unavailable")
+		return a.later(w, r, a.opts.Retry, refusedKeys, "the keys that tokens are checked with are unavailable")
 	}
 	if err != nil {
 		return err
@@ -65,16 +68,16 @@ func (a *API) subscribe(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case a.isDraining():
 		w.Header().Set("Connection", "close") // the next request is for another replica
-		return a.later(w, a.opts.Retry, refusedDrain, "this replica is about to stop")
+		return a.later(w, r, a.opts.Retry, refusedDrain, "this replica is about to stop")
 	case a.hub.Ready() != nil:
-		return a.later(w, a.opts.Retry, refusedStore, "the event store is unavailable")
+		return a.later(w, r, a.opts.Retry, refusedStore, "the event store is unavailable")
 	case r.Method == http.MethodHead:
 		streamHeaders(w)
 		return nil
 	}
 	lease, err := a.leases.AcquireSoon(r.Context(), reloadTime, req.Owner, limit.ClientIP(r, a.opts.TrustedProxies))
 	if err != nil {
-		return a.later(w, retryLimited, refusedLimit, err.Error())
+		return a.later(w, r, retryLimited, refusedLimit, err.Error())
 	}
 	return a.join(w, r, req, who, lease)
 }
@@ -105,7 +108,7 @@ func (a *API) join(w http.ResponseWriter, r *http.Request, req fanout.JoinReques
 	if err != nil {
 		sub.Leave()
 		if errors.Is(err, stream.ErrClosed) {
-			return a.later(w, a.opts.Retry, refusedDrain, "this replica is about to stop")
+			return a.later(w, r, a.opts.Retry, refusedDrain, "this replica is about to stop")
 		}
 		a.log.LogAttrs(r.Context(), slog.LevelDebug, "stream not opened", slog.Any("err", err))
 		return nil
@@ -114,8 +117,15 @@ func (a *API) join(w http.ResponseWriter, r *http.Request, req fanout.JoinReques
 		a.log.LogAttrs(r.Context(), slog.LevelDebug, "stream not delivered", slog.Any("err", err))
 		st.End(stream.ReasonError)
 	}
-	st.Serve()
+	serve(st)
 	return nil
+}
+
+// serve writes a stream that its handler has to write.
+func serve(st *stream.Stream) {
+	if st.Serve() != nil {
+		panic(http.ErrAbortHandler) // net/http knows no other way to end a response so that it does not look whole
+	}
 }
 
 // notJoined tells a failed join from a refused one.
@@ -126,7 +136,7 @@ func (a *API) notJoined(w http.ResponseWriter, r *http.Request, err error) error
 	if !errors.Is(err, broker.ErrUnavailable) && !errors.Is(err, broker.ErrStopped) {
 		a.log.LogAttrs(r.Context(), slog.LevelWarn, "join failed", slog.Any("err", err))
 	}
-	return a.later(w, a.opts.Retry, refusedStore, "the event store is unavailable")
+	return a.later(w, r, a.opts.Retry, refusedStore, "the event store is unavailable")
 }
 
 // joinRequest reads and checks what the stream is to get, and whether the subscriber may have it.
@@ -213,14 +223,42 @@ func (a *API) ready(req fanout.JoinRequest, id string) []byte {
 	return sse.NewFrame(sse.AppendBlock(block, "ready", 0, data), id).Bytes()
 }
 
-// later answers with a stream that says why it ends at once, and when to come back. reason is a metric's label.
-func (a *API) later(w http.ResponseWriter, retry time.Duration, reason, why string) error {
+// later answers with a stream that says why there is none, and when to come back. It is held open for a moment and then breaks off:
+// many clients stop for good at an end that looks whole, and some come back at once, whatever retry says. reason is a
+// metric's label.
+func (a *API) later(w http.ResponseWriter, r *http.Request, retry time.Duration, reason, why string) error {
 	a.metrics.refused.WithLabelValues(reason).Inc()
 	streamHeaders(w)
-	body := sse.AppendRetry([]byte(": not now: "+why+"\n"), spread(retry))
-	_, _ = w.Write(append(body, '\n')) // an error: the client has gone
-	return nil
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	untimed(w)
+	first := sse.AppendRetry([]byte(": not now: "+why+"\n"), spread(retry))
+	params := stream.Params{First: first, Aside: true, Expiry: time.Now()}
+	if a.held.Add(1) <= mostHeld {
+		params.Expiry = params.Expiry.Add(holdTime + rand.N(holdTime))
+	}
+	st, err := a.streams.Open(w, r, refusal{&a.held}, params)
+	if err == nil {
+		serve(st)
+		return nil
+	}
+	a.held.Add(-1)
+	if errors.Is(err, stream.ErrClosed) {
+		_, _ = w.Write(first) // an error: the client has gone
+		_ = http.NewResponseController(w).Flush()
+	}
+	panic(http.ErrAbortHandler)
 }
+
+// A refusal is the source of a stream that there is none of.
+type refusal struct{ held *atomic.Int32 }
+
+// Beat pushes nothing.
+func (refusal) Beat() {}
+
+// Leave gives the place back.
+func (r refusal) Leave() { r.held.Add(-1) }
 
 func streamHeaders(w http.ResponseWriter) {
 	h := w.Header()

@@ -13,6 +13,7 @@ import (
 	"sse-gateway/internal/auth"
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
+	"sse-gateway/internal/stream"
 	"sse-gateway/internal/testkit"
 )
 
@@ -32,9 +33,10 @@ func TestSubscribe_AnswersHeadAndReadyInOneWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, body, _ := strings.Cut(string(buf[:n]), "\r\n\r\n")
+	head, chunk, _ := strings.Cut(string(buf[:n]), "\r\n\r\n")
+	_, body, _ := strings.Cut(chunk, "\r\n")
 	for _, want := range []string{
-		"HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Cache-Control: no-cache, no-transform", "X-Accel-Buffering: no",
+		"HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "Content-Type: text/event-stream", "Cache-Control: no-cache, no-transform", "X-Accel-Buffering: no",
 		"Access-Control-Allow-Origin: https://app.example", "Access-Control-Allow-Credentials: true", "Vary: Origin",
 	} {
 		if !strings.Contains(head+"\r\n", want+"\r\n") {
@@ -184,10 +186,46 @@ func expectLater(t *testing.T, got answered, reason string) {
 	t.Helper()
 	comment, rest, _ := strings.Cut(got.body, "\n")
 	var retry int
-	_, err := fmt.Sscanf(rest, "retry: %d\n\n", &retry)
+	_, err := fmt.Sscanf(rest, "retry: %d\n", &retry)
 	if got.status != http.StatusOK || got.header.Get("Content-Type") != "text/event-stream" || err != nil ||
-		!strings.HasPrefix(comment, ": ") || !strings.Contains(comment, reason) || retry < 1500 || retry > 4500 {
+		!got.broken || strings.Count(got.body, "\n") != 2 || !strings.HasPrefix(comment, ": ") || !strings.Contains(comment, reason) || retry < 1500 || retry > 4500 {
 		t.Errorf("got %d %v %q (%v)", got.status, got.header, got.body, err)
+	}
+}
+
+// Who comes back at once, whatever retry says, is slowed down; but not so many are held that it would cost much.
+func TestSubscribe_HoldsRefusalsForAMoment(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			g := newTestGateway(t, auth.None{}, Options{})
+			if protocol == "HTTP/2" {
+				g.h2()
+			}
+			g.Drain()
+			refused := func() time.Duration {
+				start := time.Now()
+				expectLater(t, g.do(http.MethodGet, "/subscribe?topics=robot", ""), "about to stop")
+				return time.Since(start)
+			}
+			if took := refused(); took < holdTime/2 {
+				t.Errorf("held for %v", took)
+			}
+			if stats := g.streams.Stats(); stats.Open != 0 || stats.Closed[stream.ReasonExpired] != 0 {
+				t.Errorf("a refusal counts as a stream: %+v", stats)
+			}
+			testkit.WaitFor(t, "its place is free", func() bool { return g.held.Load() == 0 })
+			g.held.Store(mostHeld)
+			fastest := refused()
+			for range 4 {
+				fastest = min(fastest, refused())
+			}
+			if fastest >= holdTime/2 {
+				t.Errorf("one too many is held for %v", fastest)
+			}
+			g.held.Store(0)
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package sse_test
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -63,10 +64,31 @@ func TestFrame_EndsInItsID(t *testing.T) {
 			if got := string(tt.frame.Bytes()); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
-			if got, want := tt.frame.Len(), len(tt.want); got != want {
-				t.Errorf("Len() = %d, want %d", got, want)
+			if got, want := string(tt.frame.Chunk()), fmt.Sprintf("%x\r\n%s\r\n", len(tt.want), tt.want); got != want || tt.frame.Len() != len(want) {
+				t.Errorf("Chunk() is %q, of %d bytes, want %q", got, tt.frame.Len(), want)
 			}
 		})
+	}
+}
+
+func TestFrame_KnowsWhatItIs(t *testing.T) {
+	for name, test := range map[string]struct {
+		frame       *sse.Frame
+		event, ping bool
+	}{
+		"event":       {sse.NewFrame([]byte("data: hi\n"), "7-0"), true, false},
+		"without id":  {sse.NewFrame([]byte("data: \n"), ""), true, false},
+		"under an id": {sse.NewFrame([]byte("data: \n"), "").WithID("c"), true, false},
+		"heartbeat":   {sse.NewPing(), false, true},
+		"empty line":  {sse.NewFrame(nil, ""), false, false},
+		"last":        {sse.NewLast(), false, false},
+	} {
+		if event, ping := test.frame.IsEvent(), test.frame.IsPing(); event != test.event || ping != test.ping {
+			t.Errorf("%s: event %v, ping %v", name, event, ping)
+		}
+	}
+	if got := sse.NewLast(); len(got.Bytes()) != 0 || string(got.Chunk()) != "0\r\n\r\n" {
+		t.Errorf("the last frame is %q, as a chunk %q", got.Bytes(), got.Chunk())
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sse-gateway/internal/sse"
 )
 
 const (
@@ -73,21 +75,23 @@ func (e *epollEngine) adopt(st *Stream, w http.ResponseWriter, r *http.Request, 
 	return nil
 }
 
-// response200 is the beginning of a response whose body ends with the connection.
-func response200(header http.Header, body []byte) []byte {
+// response200 is the beginning of a response that comes in chunks, with the first one. The connection is of no use after it.
+func response200(header http.Header, first []byte) []byte {
 	header.Del("Content-Length")
-	header.Del("Transfer-Encoding")
+	header.Set("Transfer-Encoding", "chunked")
 	header.Set("Connection", "close")
 	if header.Get("Date") == "" {
 		header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	}
 	var text bytes.Buffer
-	text.Grow(headRoom + len(body))
+	text.Grow(headRoom + len(first))
 	text.WriteString("HTTP/1.1 200 OK\r\n")
 	_ = header.Write(&text) // a buffer takes everything; line breaks in values become spaces
 	text.WriteString("\r\n")
-	text.Write(body)
-	return text.Bytes()
+	if len(first) == 0 {
+		return text.Bytes()
+	}
+	return sse.AppendChunk(text.Bytes(), first)
 }
 
 // take duplicates the descriptor of conn and has it watched.

@@ -131,19 +131,19 @@ type scratch struct {
 // than a piece. The bytes are valid until the next call.
 func (s *scratch) gather(frames []*sse.Frame, offset int) (piece []byte, count int) {
 	if len(frames) == 1 || frames[0].Len()-offset >= pieceBytes {
-		return frames[0].Bytes()[offset:], 1
+		return frames[0].Chunk()[offset:], 1
 	}
 	if offset == 0 && slices.Equal(frames, s.frames) {
 		return s.bytes, s.count
 	}
 	s.forget()
-	s.bytes = append(s.bytes[:0], frames[0].Bytes()[offset:]...)
+	s.bytes = append(s.bytes[:0], frames[0].Chunk()[offset:]...)
 	count = 1
 	for _, frame := range frames[1:] {
 		if len(s.bytes)+frame.Len() > pieceBytes {
 			break
 		}
-		s.bytes = append(s.bytes, frame.Bytes()...)
+		s.bytes = append(s.bytes, frame.Chunk()...)
 		count++
 	}
 	if offset == 0 {

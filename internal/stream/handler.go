@@ -18,9 +18,12 @@ const handlerPiece = 16 << 10
 // connection is what a handler writes to: the response, or a connection that has been hijacked from it.
 type connection interface {
 	io.Writer
+	// WriteFrame writes a frame in the form that the connection needs.
+	WriteFrame(frame *sse.Frame) error
 	Flush() error
 	SetWriteDeadline(time.Time) error
-	Close() error
+	// Close ends the response: as a whole one, or so that it looks cut off.
+	Close(whole bool) error
 }
 
 // A handlerPath writes a stream from the goroutine of its HTTP handler.
@@ -29,8 +32,10 @@ type handlerPath struct {
 	ctx    context.Context //nolint:containedctx // it is the request's, which tells that the client hangs up
 	wakeup chan struct{}   // holds one token while there is something to do
 	aborts sync.WaitGroup
-	writer sync.Mutex // held by whoever writes: Open, then Serve, and between them WaitRoom
-	headed int64      // tick since which the head waits to be written; 0: it has been. Guarded by the stream's mu
+	// unframed: the body ends with the connection, as in HTTP/1.0, and cannot look cut off.
+	unframed bool
+	writer   sync.Mutex // held by whoever writes: Open, then Serve, and between them WaitRoom
+	headed   int64      // tick since which the head waits to be written; 0: it has been. Guarded by the stream's mu
 }
 
 func newHandlerPath(ctx context.Context, conn connection) *handlerPath {
@@ -43,7 +48,7 @@ func newResponsePath(w http.ResponseWriter, r *http.Request, now int64) *handler
 	// The server's WriteTimeout is for responses that end. Writers without deadlines have none to be lifted.
 	_ = control.SetWriteDeadline(time.Time{})
 	p := newHandlerPath(r.Context(), response{w, control})
-	p.headed = now
+	p.headed, p.unframed = now, !r.ProtoAtLeast(1, 1)
 	return p
 }
 
@@ -64,7 +69,7 @@ func (p *handlerPath) writeHead(st *Stream, first []byte) {
 }
 
 // serve writes what is pending whenever there is something, until the stream has ended.
-func (p *handlerPath) serve(st *Stream) {
+func (p *handlerPath) serve(st *Stream) error {
 	p.writer.Lock()
 	defer p.writer.Unlock()
 	for p.flush(st) {
@@ -75,8 +80,12 @@ func (p *handlerPath) serve(st *Stream) {
 		}
 	}
 	p.aborts.Wait()
-	_ = p.conn.Close() // nothing can be done about it, nothing is left to be sent
+	st.mu.Lock()
+	whole := st.wholeLocked() || st.reason == reasonClient // nobody is left to see it
+	st.mu.Unlock()
+	err := p.conn.Close(whole)
 	st.release()
+	return err
 }
 
 // flush writes all that is pending. It returns false when the stream is over.
@@ -106,7 +115,7 @@ func (p *handlerPath) write(frames []*sse.Frame) (int, error) {
 		if n > 0 && n+frame.Len() > handlerPiece {
 			break
 		}
-		if _, err := p.conn.Write(frame.Bytes()); err != nil {
+		if err := p.conn.WriteFrame(frame); err != nil {
 			return 0, err
 		}
 		n += frame.Len()
@@ -133,7 +142,18 @@ type response struct {
 	*http.ResponseController
 }
 
-func (response) Close() error { return nil }
+func (r response) WriteFrame(frame *sse.Frame) error {
+	_, err := r.Write(frame.Bytes())
+	return err
+}
+
+// Close leaves it to the handler to abort what is not whole.
+func (response) Close(whole bool) error {
+	if whole {
+		return nil
+	}
+	return http.ErrAbortHandler
+}
 
 // hijacked is the connection of a stream that was taken from net/http and could not be given to the engine.
 type hijacked struct {
@@ -155,8 +175,14 @@ func openHijacked(st *Stream, conn net.Conn) {
 
 func (h *hijacked) SetWriteDeadline(t time.Time) error { return h.conn.SetWriteDeadline(t) }
 
-func (h *hijacked) Close() error {
-	err := h.conn.Close()
-	h.reader.Wait()
+func (h *hijacked) WriteFrame(frame *sse.Frame) error {
+	_, err := h.Write(frame.Chunk())
 	return err
+}
+
+// Close closes the connection, after the last chunk or without.
+func (h *hijacked) Close(bool) error {
+	_ = h.conn.Close() // nothing can be done about it, nothing is left to be sent
+	h.reader.Wait()
+	return nil
 }

@@ -146,7 +146,9 @@ func (g *gate) serve(w http.ResponseWriter, r *http.Request) {
 	src.stream.Store(st)
 	g.opened <- opened{st, src}
 	g.replay(r, st)
-	st.Serve()
+	if st.Serve() != nil {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // client is a subscriber at its end of the wire.

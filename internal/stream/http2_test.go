@@ -2,6 +2,8 @@ package stream
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/http"
 	"testing"
 
@@ -66,8 +68,15 @@ func TestStream_HTTP2(t *testing.T) {
 	if event, err := events.Next(); err != nil || event.ID != "0" {
 		t.Fatalf("got %+v, %v, want event 0", event, err)
 	}
-	if event, err := events.Next(); err == nil {
-		t.Fatalf("got %+v after the end", event)
+	if event, err := events.Next(); err == nil || errors.Is(err, io.EOF) {
+		t.Fatalf("got %+v, %v after the end, want it broken", event, err)
 	}
 	g.expectGone(t, st, ReasonDrain)
+
+	events, _, st = g.subscribeHTTP2(t, browser)
+	st.End(ReasonClosed)
+	if event, err := events.Next(); !errors.Is(err, io.EOF) {
+		t.Fatalf("got %+v, %v after the end, want EOF", event, err)
+	}
+	g.expectGone(t, st, ReasonClosed)
 }

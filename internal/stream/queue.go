@@ -34,7 +34,7 @@ func (q *queue) advance(n int) (events int) {
 	done := 0
 	for done < len(q.frames) && q.offset >= q.frames[done].Len() {
 		q.offset -= q.frames[done].Len()
-		if !q.frames[done].IsPing() {
+		if q.frames[done].IsEvent() {
 			events++
 		}
 		done++

@@ -118,8 +118,8 @@ func TestStream_EndWritesWhatIsPending(t *testing.T) {
 		sent := fill(t, st)
 		st.End(ReasonDrain)
 		c.expectNumbers(t, 0, sent)
-		if _, err := c.Next(); !errors.Is(err, io.EOF) {
-			t.Errorf("got %v after the end, want EOF", err)
+		if _, err := c.Next(); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("got %v after the end, want it broken", err)
 		}
 		g.expectGone(t, st, ReasonDrain)
 	})
@@ -141,8 +141,8 @@ func TestStream_EndAfterPipelinedBytes(t *testing.T) {
 		st.End(ReasonDrain)
 		g.expectGone(t, st, ReasonDrain)
 		c.expectNumbers(t, 0, 100)
-		if _, err := c.Next(); path == byEngine && !errors.Is(err, io.EOF) {
-			t.Errorf("got %v after the end, want EOF", err)
+		if _, err := c.Next(); path == byEngine && !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("got %v after the end, want it broken", err)
 		}
 	})
 }

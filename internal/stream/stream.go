@@ -34,8 +34,9 @@ type Stream struct {
 	queued bool
 	// blocked: the socket takes no more, and the engine will hear when it does. Guarded by mu.
 	blocked bool
-	// unfinished: the last frame pushed is a heartbeat, which does not end its block. Guarded by mu.
+	// unfinished: the last line is a comment, which does not end its block. Guarded by mu.
 	unfinished bool
+	aside      bool // not counted
 }
 
 // expiry is what Params says about a stream's end. Owned by the wheel.
@@ -69,7 +70,7 @@ func (st *Stream) pushLocked(frame *sse.Frame) {
 		st.q.since = st.set.wheel.now.Load()
 	}
 	st.q.push(frame)
-	st.unfinished = !frame.Whole()
+	st.unfinished = frame.IsPing()
 }
 
 // WaitRoom blocks until the pending sequence is at most half full, the stream has ended (ErrEnded), or ctx is done.
@@ -138,11 +139,13 @@ func (st *Stream) Done() <-chan struct{} {
 	return st.done
 }
 
-// Serve writes the stream until it has ended, unless the engine does: then it returns at once.
-func (st *Stream) Serve() {
-	if st.path != nil {
-		st.path.serve(st)
+// Serve writes the stream until it has ended, unless the engine does: then it returns at once. With http.ErrAbortHandler, the
+// handler is to panic: the response must not look whole.
+func (st *Stream) Serve() error {
+	if st.path == nil {
+		return nil
 	}
+	return st.path.serve(st)
 }
 
 // end ends the stream, with cut without writing what is pending.
@@ -156,8 +159,8 @@ func (st *Stream) endLocked(r reason, cut bool) {
 	if st.reason == reasonNone {
 		st.reason = r
 		st.limit = st.set.wheel.now.Load() + st.set.wheel.stall
-		if st.unfinished && !cut {
-			st.pushLocked(st.set.blank)
+		if !cut && st.wholeLocked() {
+			st.finishLocked()
 		}
 		if st.q != nil {
 			st.q.signal()
@@ -170,6 +173,20 @@ func (st *Stream) endLocked(r reason, cut bool) {
 		}
 	}
 	st.wakeLocked()
+}
+
+// wholeLocked tells whether the stream is to end as a whole one: it has been closed, or there is no other way. Whoever is to come back
+// sees the connection break, since many clients stop for good at the end of a response.
+func (st *Stream) wholeLocked() bool {
+	return !st.cut && (st.reason == reasonClosed || (st.path != nil && st.path.unframed))
+}
+
+// finishLocked appends what ends the response, and before it the block that a heartbeat has begun.
+func (st *Stream) finishLocked() {
+	if st.unfinished {
+		st.pushLocked(st.set.blank)
+	}
+	st.pushLocked(st.set.last)
 }
 
 // wakeLocked tells the writer that there is something to do.
@@ -249,12 +266,22 @@ func (st *Stream) begin() {
 	}
 }
 
+// countOpen counts the stream in or out.
+func (st *Stream) countOpen(n int64) {
+	if !st.aside {
+		st.set.counters.open.Add(n)
+	}
+}
+
 // release is the last thing in a stream's life. Its writer has let go of it, and its connection is closed.
 func (st *Stream) release() {
 	st.set.wheel.remove(st)
 	st.src.Leave()
 	st.mu.Lock()
-	st.set.counters.closed[st.reason].Add(1)
+	st.countOpen(-1)
+	if !st.aside {
+		st.set.counters.closed[st.reason].Add(1)
+	}
 	if st.q != nil {
 		st.set.free(st.q)
 		st.q = nil
@@ -264,6 +291,5 @@ func (st *Stream) release() {
 		close(st.done)
 	}
 	st.mu.Unlock()
-	st.set.counters.open.Add(-1)
 	st.set.forget()
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -72,6 +73,81 @@ func TestStream_EndsWithAWholeBlock(t *testing.T) {
 				}
 				g.expectGone(t, st, ReasonClosed)
 			})
+		}
+	})
+}
+
+// Many clients stop for good at the end of a response: only a stream that is over for good has one.
+func TestStream_EndsWholeOnlyWhenItIsOver(t *testing.T) {
+	forPaths(t, func(t *testing.T, path path) {
+		for reason, want := range map[string]error{
+			ReasonClosed: nil, ReasonDrain: io.ErrUnexpectedEOF, ReasonMaxAge: io.ErrUnexpectedEOF, ReasonExpired: io.ErrUnexpectedEOF,
+			ReasonCut: io.ErrUnexpectedEOF, ReasonError: io.ErrUnexpectedEOF,
+		} {
+			t.Run(reason, func(t *testing.T) {
+				g := newGate(t, path, defaults())
+				c := g.request(t, simple)
+				st := <-g.opened
+				whole := first
+				if reason != ReasonCut { // who is cut off gets nothing more
+					st.Push(frame(1, 1))
+					whole += string(frame(1, 1).Bytes())
+				}
+				st.End(reason)
+				text, err := io.ReadAll(c.body)
+				if string(text) != whole || !errors.Is(err, want) {
+					t.Errorf("got %q, %v, want %q, %v", text, err, whole, want)
+				}
+				g.expectGone(t, st, reason)
+			})
+		}
+		t.Run("closed, then cut while something is pending", func(t *testing.T) {
+			g := newGate(t, path, defaults())
+			c := g.request(t, simple)
+			st := <-g.opened
+			for range 1000 { // more than the socket takes
+				if !st.Push(frame(1, 2000)) {
+					break
+				}
+			}
+			st.End(ReasonClosed)
+			st.end(reasonDrain, true)
+			if _, err := io.ReadAll(c.body); err == nil {
+				t.Error("a stream that was cut looks whole")
+			}
+			g.expectGone(t, st, ReasonClosed)
+		})
+	})
+}
+
+// HTTP/1.0 knows no end but that of the connection.
+func TestStream_EndsInHTTP10(t *testing.T) {
+	for _, reason := range []string{ReasonClosed, ReasonDrain} {
+		g := newGate(t, byEngine, defaults())
+		c := g.request(t, "GET / HTTP/1.0\r\n\r\n")
+		st := <-g.opened
+		st.Push(sse.NewPing())
+		st.End(reason)
+		text, err := io.ReadAll(c.body)
+		if want := first + ": ping\n\n"; string(text) != want || err != nil || strings.Contains(c.head, "chunked") {
+			t.Errorf("%s: got %q, %v, want %q", reason, text, err, want)
+		}
+		g.expectGone(t, st, reason)
+	}
+}
+
+func TestStream_AsideIsNotCounted(t *testing.T) {
+	forPaths(t, func(t *testing.T, path path) {
+		g := newGate(t, path, defaults())
+		g.params = func() Params { return Params{First: []byte(": not now\nretry: 1\n"), Aside: true, Expiry: time.Now()} }
+		c := g.request(t, simple)
+		st := <-g.opened
+		if text, err := io.ReadAll(c.body); string(text) != ": not now\nretry: 1\n" || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("got %q, %v", text, err)
+		}
+		<-st.Done()
+		if stats := g.Stats(); stats.Open != 0 || stats.Closed[ReasonExpired] != 0 || st.src.left.Load() != 1 {
+			t.Errorf("got %+v, left %d times", stats, st.src.left.Load())
 		}
 	})
 }

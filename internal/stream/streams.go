@@ -7,6 +7,7 @@
 package stream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,8 @@ type Source interface {
 
 // Params are what Open needs to know about one stream.
 type Params struct {
-	First    []byte     // whole blocks, sent in one write with the head
+	First    []byte     // sent in one write with the head: whole blocks, or lines of one that does not go on
+	Aside    bool       // it is not counted as a stream: it only says that there is none
 	Expiry   time.Time  // when the stream ends as expired; zero: never
 	Deadline time.Time  // when an expired stream is cut, whatever is pending; zero: Options.Stall after Expiry
 	Notice   *sse.Frame // pushed at NoticeAt, to tell that the expiry is near; nil: none
@@ -69,6 +71,7 @@ type Streams struct {
 	counters counters
 	queues   sync.Pool  // of *queue, all empty
 	blank    *sse.Frame // an empty line
+	last     *sse.Frame // the last chunk
 
 	closing  sync.Once
 	mu       sync.Mutex
@@ -95,7 +98,7 @@ func New(opts Options) (*Streams, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Streams{opts: opts, blank: sse.NewFrame(nil, ""), queues: sync.Pool{New: func() any { return newQueue() }}}
+	s := &Streams{opts: opts, blank: sse.NewFrame(nil, ""), last: sse.NewLast(), queues: sync.Pool{New: func() any { return newQueue() }}}
 	s.wheel = newWheel(opts)
 	if opts.Engine {
 		engine, err := newEngine(s)
@@ -127,8 +130,8 @@ func (s *Streams) Open(w http.ResponseWriter, r *http.Request, src Source, p Par
 	if err := s.admit(); err != nil {
 		return nil, err
 	}
-	s.counters.open.Add(1) // before a client can know that it has a stream
-	st := &Stream{set: s, src: src, queued: true}
+	st := &Stream{set: s, src: src, queued: true, aside: p.Aside, unfinished: !bytes.HasSuffix(p.First, []byte("\n\n"))}
+	st.countOpen(1) // before a client can know that it has a stream
 	var err error = http.ErrNotSupported
 	if s.engineTakes(r) {
 		err = s.engine.adopt(st, w, r, p.First)
@@ -140,7 +143,7 @@ func (s *Streams) Open(w http.ResponseWriter, r *http.Request, src Source, p Par
 		s.enter(st, p)
 		st.path.writeHead(st, p.First)
 	case err != nil:
-		s.counters.open.Add(-1)
+		st.countOpen(-1)
 		s.forget()
 		return nil, fmt.Errorf("open stream: %w", err)
 	default:
@@ -152,7 +155,7 @@ func (s *Streams) Open(w http.ResponseWriter, r *http.Request, src Source, p Par
 
 // engineTakes tells whether r's stream is for the engine.
 func (s *Streams) engineTakes(r *http.Request) bool {
-	// A close-delimited body, which needs no framing, takes HTTP/1.1 in the clear and a request for a body.
+	// It speaks HTTP/1.1 in the clear, and has a body to send.
 	return s.engine != nil && r.TLS == nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 && r.Method != http.MethodHead
 }
 

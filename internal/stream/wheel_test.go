@@ -66,7 +66,7 @@ func (b *bubble) open(t *testing.T, p Params) bubbled {
 		t.Fatal(err)
 	}
 	src.stream.Store(st)
-	b.serving.Go(st.Serve)
+	b.serving.Go(func() { _ = st.Serve() })
 	return bubbled{st, w, src}
 }
 
@@ -137,7 +137,7 @@ func TestWheel_NoBeatWhileSomethingIsPending(t *testing.T) {
 		if got := src.beats.Load(); got != 0 {
 			t.Errorf("%d heartbeats behind a pending event", got)
 		}
-		go st.Serve()
+		go func() { _ = st.Serve() }()
 		time.Sleep(10 * time.Second)
 		if got := src.beats.Load(); got < 9 {
 			t.Errorf("%d heartbeats in 10 s", got)
