@@ -118,6 +118,9 @@ type Op struct {
 	Block []byte // as sse.AppendBlock makes it
 	Key   string // idempotency, already scoped; empty: none
 	Close bool
+	// Last are the blocks of events that come before the close, in the same step: if the topic is closed already, neither
+	// they nor the close are published.
+	Last  [][]byte
 	Floor ID // the id given out must be above it
 }
 

@@ -198,10 +198,15 @@ func eventType(name string) string {
 	return name
 }
 
-// CloseTopic publishes the topic's last event. A topic that is closed already stays as it is: the id is that of its close.
-func (h *Hub) CloseTopic(ctx context.Context, topic string) (broker.ID, error) {
+// CloseTopic ends a topic with its close event, whose id it returns. The last events come before it, in the same step; their topic
+// is that one, and their keys do not count. A topic that is closed already stays as it is: the id is that of its close.
+func (h *Hub) CloseTopic(ctx context.Context, topic string, last ...Publication) (broker.ID, error) {
 	data := sse.Envelope{Topic: topic, Data: json.RawMessage("null")}.Append(nil)
-	result := h.publish(ctx, []broker.Op{{Topic: topic, Close: true, Block: sse.AppendBlock(nil, "close", 0, data)}})[0]
+	op := broker.Op{Topic: topic, Close: true, Block: sse.AppendBlock(nil, "close", 0, data)}
+	for i := range last {
+		op.Last = append(op.Last, last[i].op().Block)
+	}
+	result := h.publish(ctx, []broker.Op{op})[0]
 	return result.ID, result.Err
 }
 

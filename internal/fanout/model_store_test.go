@@ -143,32 +143,41 @@ func (s *modelStore) publish(op *broker.Op) broker.Result {
 	if t.last.IsZero() && s.data.born.IsZero() {
 		s.birth(floor)
 	}
-	id := s.nextID(floor)
+	for _, block := range op.Last {
+		t = s.add(t, op.Topic, block, op.Floor, false)
+	}
+	t = s.add(t, op.Topic, op.Block, op.Floor, op.Close)
+	if op.Key != "" {
+		s.data.keys[op.Key] = modelKey{id: t.last, lapses: now.Add(s.w.keep.Key)}
+	}
+	s.data.topics[op.Topic] = t
+	return broker.Result{ID: t.last}
+}
+
+// add puts an event at the end of its topic, which it returns, and sends it to the feeds.
+func (s *modelStore) add(t modelTopic, name string, block []byte, floor broker.ID, closes bool) modelTopic {
+	id := s.nextID(broker.Later(floor, t.last))
 	s.twice = s.twice || (!s.top.IsZero() && !s.top.Less(id))
 	prev := t.last
 	if prev.IsZero() {
 		prev = broker.Later(s.data.born, id.Minus(s.w.keep.LastID))
 	}
-	entry := broker.Entry{ID: id, Prev: prev, Close: op.Close, Frame: sse.NewFrame(op.Block, id.String())}
+	entry := broker.Entry{ID: id, Prev: prev, Close: closes, Frame: sse.NewFrame(block, id.String())}
 	if s.w.keep.Size > 0 {
 		t.entries = append(slices.Clip(t.entries), entry)
 		t.entries = t.entries[max(len(t.entries)-s.w.keep.Size, 0):]
 	}
-	t.last, t.touched, t.closed = id, now, broker.ID{}
-	if op.Close {
+	t.last, t.touched, t.closed = id, time.Now(), broker.ID{}
+	if closes {
 		t.closed = id
 	}
-	if op.Key != "" {
-		s.data.keys[op.Key] = modelKey{id: id, lapses: now.Add(s.w.keep.Key)}
-	}
-	s.data.topics[op.Topic] = t
-	s.w.published(s, &modelEvent{n: numberOf(entry.Frame), part: s.part, topic: op.Topic, id: id, close: op.Close, doubtful: s.lossy})
+	s.w.published(s, &modelEvent{n: numberOf(entry.Frame), part: s.part, topic: name, id: id, close: closes, doubtful: s.lossy})
 	for _, f := range s.feeds {
-		if f.topics[op.Topic] {
-			f.send(broker.Message{Kind: broker.MessageEvent, Topic: op.Topic, Entry: entry})
+		if f.topics[name] {
+			f.send(broker.Message{Kind: broker.MessageEvent, Topic: name, Entry: entry})
 		}
 	}
-	return broker.Result{ID: id}
+	return t
 }
 
 // mark is luaMark.

@@ -26,12 +26,12 @@ func isSafe(method string) bool {
 }
 
 // admin identifies the request and refuses it unless it may do everything.
-func (a *API) admin(r *http.Request) error {
+func (a *API) admin(r *http.Request) (auth.Identity, error) {
 	who, err := a.identify(r)
 	if err != nil {
-		return err
+		return who, err
 	}
-	return mustAdmin(who)
+	return who, mustAdmin(who)
 }
 
 func mustAdmin(who auth.Identity) error {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -35,7 +36,7 @@ func (a *API) timed(next http.Handler) http.Handler {
 		switch {
 		case r.Body == nil || r.Body == http.NoBody:
 			_ = control.SetWriteDeadline(time.Now().Add(a.answerTime)) // a writer without deadlines is a test's
-		case r.URL.Path == "/publish" && r.Method == http.MethodPost:
+		case takesBody(r):
 			r.Body = newPacedBody(r.Body, control, a.grace, a.answerTime)
 		default:
 			if err := a.passOver(r, control); err != nil {
@@ -46,6 +47,12 @@ func (a *API) timed(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// takesBody tells whether a body is to be read: that of a publish, and of a close, which may bring the topic's last events.
+func takesBody(r *http.Request) bool {
+	closes := strings.HasPrefix(r.URL.Path, "/topics/") && strings.HasSuffix(r.URL.Path, "/close")
+	return r.Method == http.MethodPost && (r.URL.Path == "/publish" || closes)
 }
 
 func untimed(w http.ResponseWriter) {

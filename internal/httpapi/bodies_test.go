@@ -109,6 +109,9 @@ func TestBodies_RightsComeFirst(t *testing.T) {
 	} {
 		for _, framing := range []string{"Content-Length: 8000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n7a1200\r\n"} {
 			asked = append(asked, g.ask(name, "POST /publish HTTP/1.1\r\nHost: localhost\r\n"+test.header+framing+`{"topic":"robot","data":"`, test.want))
+			if name != "a right to admin" { // which is the one to close a topic
+				asked = append(asked, g.ask(name+", close", "POST /topics/robot/close HTTP/1.1\r\nHost: localhost\r\n"+test.header+framing+`{"data":"`, test.want))
+			}
 		}
 	}
 	for _, a := range asked {
@@ -205,7 +208,7 @@ func TestBodies_CreditIsCapped(t *testing.T) {
 func TestBodies_NoneIsWaitedForWhereNoneIsTaken(t *testing.T) {
 	g := newTestGateway(t, auth.None{}, Options{})
 	var withheld, sent []asked
-	for _, route := range []string{"GET /subscribe?topics=robot", "GET /topics", "POST /topics/robot/close", "DELETE /users/jack/streams", "GET /", "POST /nothing", "PUT /publish"} {
+	for _, route := range []string{"GET /subscribe?topics=robot", "GET /topics", "GET /topics/robot/close", "DELETE /users/jack/streams", "GET /", "POST /nothing", "PUT /publish"} {
 		head := route + " HTTP/1.1\r\nHost: localhost\r\n"
 		for name, test := range map[string]struct {
 			body string

@@ -117,17 +117,26 @@ func wantsErrorsOnly(r *http.Request) (bool, error) {
 
 // readItems reads the whole body and parses it.
 func (a *API) readItems(w http.ResponseWriter, r *http.Request) ([]item, bool, error) {
+	body, err := a.readBody(w, r)
+	if err != nil {
+		return nil, false, err
+	}
+	return parseBody(body, a.opts.MaxEventBytes)
+}
+
+// readBody reads the whole body.
+func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := int64(a.opts.MaxBodyBytes)
 	if r.ContentLength > limit {
 		w.Header().Set("Connection", "close") // rather than reading what is not wanted
-		return nil, false, &http.MaxBytesError{Limit: limit}
+		return nil, &http.MaxBytesError{Limit: limit}
 	}
 	var body bytes.Buffer
 	body.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead) // what a header promises is not trusted further
 	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
-		return nil, false, &bodyError{err}
+		return nil, &bodyError{err}
 	}
-	return parseBody(body.Bytes(), a.opts.MaxEventBytes)
+	return body.Bytes(), nil
 }
 
 // inheritKey gives an item without a key that of the request; in an array, or in lines, with its index, so that the

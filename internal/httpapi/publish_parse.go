@@ -92,10 +92,22 @@ func parseItems(w *walker, maxEvent int) ([]item, error) {
 
 // parseItem reads the object that the walker stands at.
 func parseItem(w *walker, maxEvent int) (item, error) {
-	var it item
+	it, where, err := parseFields(w, maxEvent)
+	switch {
+	case err != nil:
+		return item{}, err
+	case where == "":
+		return item{}, invalid("topic: missing, and no user, topics or users either")
+	case it.data == nil:
+		return item{}, invalid("data: missing")
+	}
+	return it, nil
+}
+
+// parseFields reads the object that the walker stands at. where is the field that says where the event goes. Nothing need be there.
+func parseFields(w *walker, maxEvent int) (it item, where string, err error) {
 	seen := make([]string, 0, 8)
-	var where string // the field that says where the event goes
-	err := w.each(func(name []byte, _ int) error {
+	err = w.each(func(name []byte, _ int) error {
 		field := fieldName(name)
 		if slices.Contains(seen, field) {
 			return invalid("%s: given twice", shorten(field))
@@ -110,15 +122,7 @@ func parseItem(w *walker, maxEvent int) (item, error) {
 		}
 		return it.setField(w, field, maxEvent)
 	})
-	switch {
-	case err != nil:
-		return item{}, err
-	case where == "":
-		return item{}, invalid("topic: missing, and no user, topics or users either")
-	case it.data == nil:
-		return item{}, invalid("data: missing")
-	}
-	return it, nil
+	return it, where, err
 }
 
 // fieldName decodes a quoted name, without allocating for the usual ones.

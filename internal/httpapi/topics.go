@@ -64,7 +64,7 @@ func idText(id broker.ID) string {
 }
 
 func (a *API) listTopics(w http.ResponseWriter, r *http.Request) error {
-	if err := a.admin(r); err != nil {
+	if _, err := a.admin(r); err != nil {
 		return err
 	}
 	query, err := queryOf(r, pageParameters())
@@ -108,22 +108,6 @@ func (a *API) topicEvents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return a.history(w, r, who, topic)
-}
-
-func (a *API) closeTopic(w http.ResponseWriter, r *http.Request) error {
-	if err := a.admin(r); err != nil {
-		return err
-	}
-	topic, err := a.topicInPath(r)
-	if err != nil {
-		return err
-	}
-	id, err := a.hub.CloseTopic(r.Context(), topic)
-	if err != nil {
-		return err
-	}
-	answer(w, idAnswer{ID: id.String()})
-	return nil
 }
 
 // topicToRead is the path's topic, if the request may see its events.

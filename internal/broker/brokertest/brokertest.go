@@ -50,6 +50,7 @@ func Run(t *testing.T, run func(t *testing.T, test func(t *testing.T, s Store)))
 		{"a birth that is asked for once happens once", rebirths},
 		{"a close ends a topic", closes},
 		{"a close lapses", closesLapse},
+		{"a close brings the last events with it", closesWithLastEvents},
 		{"a key answers the first id again", keys},
 		{"a key lapses", keysLapse},
 		{"a read is bounded", readsAreBounded},

@@ -173,28 +173,37 @@ func (m *Broker) publish(op *broker.Op, now time.Time) broker.Result {
 		m.topics[op.Topic] = t
 		m.bytes += memoryOverhead + len(op.Topic)
 	}
-	id := m.nextID(broker.Later(op.Floor, t.last), now)
-	prev := t.last
-	if prev.IsZero() {
-		prev = broker.Later(m.born, id.Minus(m.opts.Retention.LastID))
+	for _, block := range op.Last {
+		m.add(t, block, op.Floor, false, now)
 	}
-	entry := broker.Entry{ID: id, Prev: prev, Close: op.Close, Frame: sse.NewFrame(op.Block, id.String())}
-	t.last, t.closed = id, broker.ID{}
-	if op.Close {
-		t.closed = id
-	}
+	id := m.add(t, op.Block, op.Floor, op.Close, now)
 	if op.Key != "" {
 		m.keys[op.Key] = key{id: id, lapses: now.Add(m.opts.Retention.Key)}
 		m.spent = append(m.spent, op.Key)
 		m.bytes += memoryOverhead + len(op.Key)
 	}
+	return broker.Result{ID: id}
+}
+
+// add puts an event at the end of its topic, and gives it to the feeds.
+func (m *Broker) add(t *topic, block []byte, floor broker.ID, closes bool, now time.Time) broker.ID {
+	id := m.nextID(broker.Later(floor, t.last), now)
+	prev := t.last
+	if prev.IsZero() {
+		prev = broker.Later(m.born, id.Minus(m.opts.Retention.LastID))
+	}
+	entry := broker.Entry{ID: id, Prev: prev, Close: closes, Frame: sse.NewFrame(block, id.String())}
+	t.last, t.closed = id, broker.ID{}
+	if closes {
+		t.closed = id
+	}
 	m.store(t, entry, now)
 	for feed := range m.feeds {
-		if _, ok := feed.topics[op.Topic]; ok {
-			feed.queue = append(feed.queue, broker.Message{Kind: broker.MessageEvent, Topic: op.Topic, Entry: entry})
+		if _, ok := feed.topics[t.name]; ok {
+			feed.queue = append(feed.queue, broker.Message{Kind: broker.MessageEvent, Topic: t.name, Entry: entry})
 		}
 	}
-	return broker.Result{ID: id}
+	return id
 }
 
 // store keeps an event, and drops what is over a bound.

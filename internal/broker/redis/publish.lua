@@ -1,7 +1,8 @@
 -- Publishes one event, or closes a topic.
 --
 --   KEYS: clock, born, last, stream (its channel too), key of idempotency (may be absent)
---   ARGV: floor, block, flags (absent if there are none): "c" (byte 99) to close, "f" (102) for the first of a pipeline
+--   ARGV: floor, block, flags (absent if there are none): "c" (byte 99) to close, "f" (102) for the first of a
+--     pipeline; behind a "c" the blocks of the events that come before the close
 --   last: the topic's last id, after a "c" if that is its close
 --   returns the id, or "closed"
 --
@@ -41,6 +42,14 @@ if not prev then
   prev = string.format('%.0f-0', math.max(parts(id) - RETENTION, 0))
   if less(prev, born) then prev = born end
 end
+local frames = ARGV[4] and {} -- of the events before a close
+if frames then
+  for at = 4, #ARGV do
+    if SIZE > 0 then call('XADD', KEYS[4], 'MAXLEN', '~', SIZE, id, 'p', prev, 'f', ARGV[at]) end
+    frames[at - 3] = 'e' .. id .. ' ' .. prev .. ' ' .. ARGV[at]
+    prev, id = id, nextid(KEYS[1], floor, id)
+  end
+end
 if SIZE > 0 then
   if closes then
     call('XADD', KEYS[4], 'MAXLEN', '~', SIZE, id, 'p', prev, 'f', ARGV[2], 'c', '1')
@@ -60,5 +69,8 @@ else
   call('SET', KEYS[3], kind .. id, 'KEEPTTL')
 end
 if KEYS[5] then call('SET', KEYS[5], id, 'PX', KEEP_KEY) end
+if frames then
+  for _, frame in ipairs(frames) do call(PUBLISH, channel(KEYS[4]), frame) end
+end
 call(PUBLISH, channel(KEYS[4]), (closes and 'c' or 'e') .. id .. ' ' .. prev .. ' ' .. ARGV[2])
 return id

@@ -72,7 +72,7 @@ func (s *scripts) publishArgs(sp *space, op *broker.Op, floor string, first bool
 	if op.Key != "" {
 		keys = "5"
 	}
-	args := make([]any, 0, 11)
+	args := make([]any, 0, 11+len(op.Last))
 	args = append(args, "EVALSHA", s.publish.Hash(), keys, sp.clock, sp.born, sp.last(op.Topic), sp.stream(op.Topic))
 	if op.Key != "" {
 		args = append(args, sp.key(op.Key))
@@ -85,6 +85,9 @@ func (s *scripts) publishArgs(sp *space, op *broker.Op, floor string, first bool
 		args = append(args, "c")
 	case first:
 		args = append(args, "f")
+	}
+	for _, block := range op.Last {
+		args = append(args, block)
 	}
 	return args
 }
