@@ -8,7 +8,7 @@ import (
 	"sse-gateway/internal/sse"
 )
 
-// pushGapLocked tells the stream a gap. It has an id only if it tells a position that is above the stream's.
+// pushGapLocked tells the stream a gap (rule 14). It has an id only if it tells a position that is above the stream's.
 func (sh *share) pushGapLocked(it *item, frames gapFrames) {
 	defer sh.sub.order()()
 	id := ""

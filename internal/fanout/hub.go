@@ -1,6 +1,17 @@
 // Package fanout brings every published event to every subscription of its topic, on every replica: the
 // hub of local subscriptions, what this replica knows of each partition of the broker, and the replay that makes a
-// resume exact.
+// resume exact. The rules that the comments name by number are those of docs/exactness.md.
+//
+// Locks are taken in this order, and in no other:
+//
+//  1. questions.listing
+//  2. partition.mu, the dispatch lock; never two of them at once
+//  3. Subscription.mu
+//  4. what a Sink locks in Push and End
+//
+// All others (owners.mu, owedCuts.mu, questions.mu, turns.mu, outage.mu) are held while no other is taken. A method that
+// wants a lock held ends in Locked; the types evidence, marks, backlog and topic are part of a partition's state, and all their methods
+// want its dispatch lock. Nothing is read, sent, waited for or logged under a lock.
 package fanout
 
 import (
@@ -272,10 +283,11 @@ type JoinRequest struct {
 	Client string   // whose turn it is when what the stream missed is read: the token's subject, or an address
 }
 
-// Sink is where the frames of a subscription go: an open stream.
+// Sink is where the frames of a subscription go: an open stream. Push and End are called under the dispatch lock, which all
+// streams of a partition wait for: they must be quick, and must not call the hub or the Subscription.
 type Sink interface {
 	// Push appends a frame to the stream's pending sequence. It never blocks; it may be called from any
-	// goroutine. It reports false when the stream has ended or ends for a full queue.
+	// goroutine. Pushes of one stream never overlap (rule 5). It reports false when the stream has ended or ends for a full queue.
 	Push(frame *sse.Frame) bool
 	// WaitRoom blocks until the pending sequence has room for a page of history, the stream has ended (an error),
 	// or ctx is done.

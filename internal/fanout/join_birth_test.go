@@ -6,6 +6,7 @@ import (
 
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/broker/memory"
+	"sse-gateway/internal/sse"
 )
 
 // The broker is born again while a subscription to several partitions joins: the one with the birth has been asked for a
@@ -90,4 +91,38 @@ func TestJoin_RacesWithBirths(t *testing.T) {
 			p.mu.Unlock()
 		}
 	}
+}
+
+// A stream of two partitions is live in one, and told its position in the other; for the race detector.
+func TestDeliver_RacesWithEventsOfAnotherPartition(t *testing.T) {
+	h := &Hub{opts: quick.withDefaults(), broker: memory.New(memory.Options{})}
+	for i := range 2 {
+		p := newPartition(i, h.broker.Retention(), h.opts)
+		p.state, p.generation = live, 1
+		h.partitions = append(h.partitions, p)
+	}
+	if partitionOf("a", 2) == partitionOf("b", 2) {
+		t.Fatal("both topics are in one partition")
+	}
+	s := h.subscribe(JoinRequest{Topics: []string{"a", "b"}, Start: since(t, "last:1")})
+	s.sink = discard{}
+	for _, sh := range s.shares {
+		sh.live = true
+		for _, m := range sh.topics {
+			m.topic.start(broker.ID{})
+		}
+	}
+	topic := s.shares[0].topics[0].topic.name
+	frame := sse.NewFrame([]byte("data: 1\n"), "1-0")
+	var events sync.WaitGroup
+	events.Go(func() {
+		for i := range uint64(1000) {
+			e := broker.Entry{ID: broker.ID{MS: i + 1}, Prev: broker.ID{MS: i}, Frame: frame}
+			s.shares[0].p.receive(1, []broker.Message{{Kind: broker.MessageEvent, Topic: topic, Entry: e}})
+		}
+	})
+	for range 1000 {
+		s.tellStart()
+	}
+	events.Wait()
 }

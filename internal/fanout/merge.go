@@ -43,7 +43,7 @@ type item struct {
 	tell   broker.ID // gap: the position that the stream has with it; zero: as before
 }
 
-// place is the id that the item comes after, or at. A gap comes before all that is above what the stream had of the topic:
+// place is the id that the item comes after, or at. A gap (rule 14) comes before all that is above what the stream had of the topic:
 // whoever is cut off at an event from within the gap may go on at a replica that still has the gap's last events in its
 // log, and that would not notice that others before them are missing.
 func (it *item) place() broker.ID {
@@ -62,7 +62,8 @@ func (it *item) size() int {
 }
 
 // A merge reads topics of one partition up to an id, merged in id order, with gaps as early as they can be told. The end
-// of a full page bounds what is handed out: above it there may be smaller ids that have not been read.
+// of a full page bounds what is handed out (rule 10): above it there may be smaller ids that have not been read. Pages of
+// two events, say, of topic a are 10 and 30, of topic b 20 and 21: what is handed out is 10, 20 and 21, and not 30, since b may have a 25.
 type merge struct {
 	broker    broker.Broker
 	partition int
@@ -79,55 +80,6 @@ type merge struct {
 
 // mergeBatch is how many topics a merge reads at once.
 const mergeBatch = 128
-
-// A newest counts back how many of a topic's newest events are to be read.
-type newest struct {
-	*reader
-	before broker.ID // what has been counted is above it
-	left   int
-}
-
-// newest is what has to be counted, by count, for all but the count newest events of each topic to be left out.
-func (m *merge) newest(count int) []newest {
-	todo := make([]newest, len(m.readers))
-	for i, r := range m.readers {
-		todo[i] = newest{r, m.end, count}
-	}
-	return todo
-}
-
-// count looks at a page of each of some topics, for the events' ids, and returns what is still to be counted.
-func (m *merge) count(ctx context.Context, todo []newest) ([]newest, error) {
-	n := min(len(todo), mergeBatch)
-	reads := make([]broker.Read, n)
-	for i, topic := range todo[:n] {
-		reads[i] = broker.Read{Topic: topic.topic, Before: topic.before, Limit: min(topic.left, m.limit), Bytes: max(m.bytes/n, 1)}
-	}
-	tails, err := m.broker.Read(ctx, m.partition, reads)
-	if err != nil {
-		return todo, fmt.Errorf("read the newest events of %d topics: %w", n, err)
-	}
-	var more []newest
-	for i, topic := range todo[:n] {
-		if topic.count(tails[i]) {
-			more = append(more, topic)
-		}
-	}
-	return append(more, todo[n:]...), nil
-}
-
-// count takes a page, the newest events that have not been counted. It tells whether there may be more to count.
-func (n *newest) count(page broker.Tail) bool {
-	if len(page.Entries) == 0 {
-		return false
-	}
-	n.before = page.Entries[0].ID.Prior()
-	if n.left -= len(page.Entries); n.left == 0 {
-		n.has = broker.Later(n.has, n.before)
-		n.given = n.has
-	}
-	return n.left > 0 && page.Full
-}
 
 // next returns the next items, in id order, and the id up to which the history is complete with them; that is end when
 // there is nothing more.
@@ -336,7 +288,9 @@ func (m *merge) read(ctx context.Context, batch []*reader) error {
 }
 
 // take adds a page to a reader. An event whose predecessor is later than what the reader has proves that something
-// between was trimmed; also the first event beyond the end, which is not handed out.
+// between was trimmed (rule 12); also the first event beyond the end, which is not handed out. The reader has 10: event 30 with
+// predecessor 20 tells a gap up to 20, with predecessor 10 none. If nothing is left, the topic's last id is proof, or that
+// there is none (rule 13): a last id of 20 tells a gap up to 20.
 func (m *merge) take(r *reader, tail broker.Tail) {
 	for _, e := range tail.Entries {
 		m.gap(r, e.Prev, e.ID)
@@ -361,7 +315,8 @@ func (m *merge) take(r *reader, tail broker.Tail) {
 	m.gap(r, last, broker.ID{})
 }
 
-// gap notes that nothing between what the reader has and id can be read any more, if that is so.
+// gap notes that nothing between what the reader has and id can be read any more, if that is so. Its id is not above the end (rule
+// 14): what is above it the stream may still get.
 func (m *merge) gap(r *reader, id, oldest broker.ID) {
 	id = broker.Earlier(id, m.end)
 	if !broker.Later(r.has, r.known).Less(id) || (m.crossing && id == m.end) {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"sse-gateway/internal/broker"
-	"sse-gateway/internal/sse"
 )
 
 // retryPause is how long a replay waits before it tries a read again.
@@ -66,9 +65,11 @@ func (s *Subscription) stopDelivery() {
 func (s *Subscription) tellStart() {
 	for _, sh := range s.shares {
 		sh.p.mu.Lock()
+		unlock := s.order()
 		if sh.clientPos.IsBeginning() {
-			sh.sayPositionLocked()
+			s.sayPositionLocked()
 		}
+		unlock()
 		sh.p.mu.Unlock()
 	}
 }
@@ -147,7 +148,7 @@ const (
 	stepLeft                   // the subscription has been left
 )
 
-// step pushes the next events from the topics' logs, as many as half a queue takes. When nothing is left the share is
+// step (rule 10) pushes the next events from the topics' logs, as many as half a queue takes. When nothing is left the share is
 // live at once, under the same lock: there is no seam. gapEnds: by topic, the end of the gap that the replay has told already.
 func (p *partition) step(sh *share, gapEnds map[string]broker.ID) (stepResult, []*topic) {
 	p.mu.Lock()
@@ -225,184 +226,4 @@ func (sh *share) pushLocked(items []item, limit int) int {
 		}
 	}
 	return len(items)
-}
-
-// readDeep reads the broker's history from the share's position up to the watermark.
-func (sh *share) readDeep(ctx context.Context) error {
-	p := sh.p
-	p.mu.Lock()
-	end, born, from := p.evidence.watermark, p.evidence.born, sh.pos
-	limit := max(p.opts.bounds.deepEvents/max(len(sh.topics), 1), p.opts.bounds.deepPage)
-	m := &merge{broker: sh.sub.hub.broker, partition: p.index, end: end, forgotten: p.forgotten, limit: limit, bytes: p.opts.QueueBytes / 2}
-	for i := range sh.topics {
-		m.readers = append(m.readers, newReader(sh.topics[i].topic.name, sh.pos, sh.quietUpTo(born)))
-	}
-	p.mu.Unlock()
-	if sh.sub.start.kind == startLast && sh.pos.IsBeginning() {
-		if err := sh.skipToNewest(ctx, m); err != nil {
-			return err
-		}
-	}
-	if sh.pos.Less(born) && sh.quietUpTo(born).IsZero() {
-		// The stream crosses the birth: what is left from before it, then a gap in every topic.
-		m.end, m.crossing = born.Prior(), true
-		if err := sh.drain(ctx, m); err != nil {
-			return err
-		}
-		if err := sh.sub.sink.WaitRoom(ctx); err != nil {
-			return err
-		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		sh.pushAllGapsLocked(born, from, true, nil)
-		return nil
-	}
-	return sh.drain(ctx, m)
-}
-
-// quietUpTo is the id up to which a first visit is told no gap: it asked for what there is.
-func (sh *share) quietUpTo(born broker.ID) broker.ID {
-	switch {
-	case sh.pos.IsBeginning():
-		return broker.ID{MS: 1<<64 - 1}
-	case sh.sub.start.kind == startTime && sh.pos == sh.sub.start.at:
-		return broker.Later(born, sh.pos)
-	}
-	return broker.ID{}
-}
-
-// drain pushes a merge to its end, at the client's pace: nothing is read before there is room for it.
-func (sh *share) drain(ctx context.Context, m *merge) error {
-	for {
-		if err := sh.sub.sink.WaitRoom(ctx); err != nil {
-			return err
-		}
-		items, bound, err := sh.nextPage(ctx, m)
-		if err != nil {
-			if err := pause(ctx); err != nil {
-				return err
-			}
-			continue
-		}
-		for len(items) > 0 {
-			if err := sh.sub.sink.WaitRoom(ctx); err != nil {
-				return err
-			}
-			sh.p.mu.Lock()
-			items = items[sh.pushLocked(items, max(sh.p.opts.QueueEvents/2, 1)):]
-			sh.p.mu.Unlock()
-		}
-		sh.moveTo(bound)
-		if bound == m.end {
-			return nil
-		}
-	}
-}
-
-// nextPage reads when it is the client's turn.
-func (sh *share) nextPage(ctx context.Context, m *merge) ([]item, broker.ID, error) {
-	end, err := sh.turn(ctx, m.bytes, min(len(m.readers), mergeBatch))
-	if err != nil {
-		return nil, broker.ID{}, err
-	}
-	defer end()
-	return m.next(ctx)
-}
-
-// skipToNewest leaves out of a merge all but the newest events that the stream has asked for.
-func (sh *share) skipToNewest(ctx context.Context, m *merge) error {
-	for todo := m.newest(int(sh.sub.start.count)); len(todo) > 0; {
-		end, err := sh.turn(ctx, m.bytes, min(len(todo), mergeBatch))
-		if err != nil {
-			return err
-		}
-		todo, err = m.count(ctx, todo)
-		end()
-		if err != nil {
-			if err := pause(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// turn waits for the client's turn to read bytes, and an event of each of some topics beyond them.
-func (sh *share) turn(ctx context.Context, bytes, topics int) (end func(), err error) {
-	return sh.sub.hub.reads.take(ctx, sh.sub.delivery.client, bytes+topics*sh.p.opts.EventBytes)
-}
-
-// moveTo moves the share's position on, which the client is not told now.
-func (sh *share) moveTo(pos broker.ID) {
-	sh.p.mu.Lock()
-	defer sh.p.mu.Unlock()
-	sh.moveLocked(pos)
-}
-
-func (sh *share) moveLocked(pos broker.ID) {
-	defer sh.sub.order()()
-	if sh.pos.Less(pos) {
-		sh.pos, sh.sub.owesPosition = pos, true
-	}
-}
-
-// Beat pushes a heartbeat: a comment, or the position where the client has to be told it.
-func (s *Subscription) Beat() {
-	s.mu.Lock()
-	sink := s.sink
-	s.mu.Unlock()
-	if sink == nil {
-		return
-	}
-	if len(s.hub.partitions) == 1 {
-		s.shares[0].beat(sink)
-		return
-	}
-	moved, old := false, false
-	for _, sh := range s.shares {
-		m, o := sh.advance()
-		moved, old = moved || m, old || o
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.beatLocked(sink, moved, old)
-}
-
-// beat is the heartbeat of a stream with one partition.
-func (sh *share) beat(sink Sink) {
-	sh.p.mu.Lock()
-	defer sh.p.mu.Unlock()
-	moved, old := sh.advanceLocked()
-	sh.sub.beatLocked(sink, moved, old)
-}
-
-// beatLocked pushes the heartbeat. The lock is that which guards the stream's position.
-func (s *Subscription) beatLocked(sink Sink, moved, old bool) {
-	if old || (moved && s.owesPosition) {
-		sink.Push(positionFrame(s.noteToldLocked()))
-	} else {
-		sink.Push(s.hub.comment)
-	}
-}
-
-func (sh *share) advance() (moved, old bool) {
-	sh.p.mu.Lock()
-	defer sh.p.mu.Unlock()
-	defer sh.sub.order()()
-	return sh.advanceLocked()
-}
-
-// advanceLocked moves a live share's position to the watermark. moved: it is not that which the client was told. Nor does the
-// client need it: whoever comes back with an older id is given nothing for the time between, since nothing came. But
-// an old id may be older than what the broker remembers of a topic, which would be told as a gap.
-func (sh *share) advanceLocked() (moved, old bool) {
-	if !sh.live {
-		return false, false
-	}
-	sh.pos = broker.Later(sh.pos, sh.p.evidence.watermark)
-	return sh.clientPos.Less(sh.pos), sh.pos.MS > sh.clientPos.MS+uint64(sh.p.keep.LastID.Milliseconds()/4)
-}
-
-func positionFrame(id string) *sse.Frame {
-	return sse.NewFrame(sse.AppendBlock(nil, "position", 0, []byte(`{"id":"`+id+`"}`)), id)
 }

@@ -24,11 +24,17 @@ type topic struct {
 	// lapsing: it is in partition.lapsing.
 	lapsing bool
 
-	chain  broker.ID // everything of the topic up to it has been dispatched, or was before the topic was opened
-	exact  bool      // chain is the id of an event
+	// chain: everything of the topic up to it has been dispatched, or was before the topic was opened (rule 17). The next event
+	// names it as its predecessor, or an earlier id if nothing was published in between. Never above the watermark while
+	// the partition is live.
+	chain broker.ID
+	// exact: chain is the id of an event. Only then does an event with an earlier predecessor prove a loss: the topic was opened
+	// at 20, say, or told a gap up to there, and its last event is 12, which the next one names.
+	exact  bool
 	closed broker.ID // of the close event; zero: open
 
-	// The log holds every event of the topic in (from, chain].
+	// The log holds every event of the topic in (from, chain]. With from 12 and chain 20 it may be 14 and 20: a stream at 12 or above
+	// can be served from it, one at 11 needs what lies between.
 	log   []broker.Entry
 	bytes int
 	from  broker.ID
