@@ -25,6 +25,8 @@ type publisher struct {
 	closed  bool
 	probing bool
 	running sync.WaitGroup
+	// unguarded is not zero if events were published while nobody looked whether the clock was behind it.
+	unguarded broker.ID
 }
 
 // publishCall is one call of Publish; its ops go out together, in order.
@@ -127,8 +129,11 @@ func (p *publisher) send(calls []*publishCall) {
 		}
 		return
 	}
-	if err := p.redis.tenancy.ensure(ctx); err != nil {
-		err = p.redis.refusals.note(err)
+	err := p.redis.refusals.note(p.redis.tenancy.ensure(ctx))
+	if err == nil {
+		err = p.guard(ctx)
+	}
+	if err != nil {
 		for _, call := range calls {
 			call.fail(fmt.Errorf("%w: %w: %w", broker.ErrUnavailable, broker.ErrNotSent, err))
 		}
@@ -196,14 +201,51 @@ func (p *publisher) exec(ctx context.Context, ops []*opCall) {
 		answers[i] = addOnce(ctx, pipe, p.redis.scripts.publishArgs(sp, o.op, floor, i == 0)...)
 	}
 	_, _ = pipe.Exec(ctx) // every answer has its own error
+	guardErr := p.guardAfter(ctx, answers, highest)
 	for i, o := range ops {
 		text, err := answers[i].Text()
+		if err == nil && guardErr != nil {
+			o.result.Err = fmt.Errorf("%w: %w", broker.ErrUnavailable, guardErr)
+			continue
+		}
 		if err != nil {
 			o.result.Err = p.refused(o.op, err)
 			continue
 		}
 		o.result.ID, o.result.Err = resultOf(text)
 	}
+}
+
+// guardAfter makes up for the look at the clock that the first op of a pipeline takes for all, if it was refused and others
+// were not.
+func (p *publisher) guardAfter(ctx context.Context, answers []*goredis.Cmd, floor broker.ID) error {
+	if answers[0].Err() == nil || !slices.ContainsFunc(answers, func(a *goredis.Cmd) bool { return a.Err() == nil }) {
+		return nil
+	}
+	p.mu.Lock()
+	p.unguarded = broker.Later(p.unguarded, floor)
+	p.mu.Unlock()
+	return p.guard(ctx)
+}
+
+// guard looks at the clock if that has been left out. Nothing is published until it has come through.
+func (p *publisher) guard(ctx context.Context) error {
+	p.mu.Lock()
+	floor := p.unguarded
+	p.mu.Unlock()
+	if floor.IsZero() {
+		return nil
+	}
+	sp := &p.redis.spaces[p.part]
+	if err := p.redis.runScript(ctx, p.part, p.redis.scripts.guard, []any{"2", sp.clock, sp.born, floor.String()}); err != nil {
+		return fmt.Errorf("look whether event %s is lost: %w", floor, p.redis.refusals.note(err))
+	}
+	p.mu.Lock()
+	if p.unguarded == floor {
+		p.unguarded = broker.ID{}
+	}
+	p.mu.Unlock()
+	return nil
 }
 
 // refused is what an op's error says. If Redis refuses more than this op, the gateway is unready.

@@ -13,7 +13,8 @@
 --
 -- A clock behind the floor proves that Redis has lost events; the new id would hide it from all who look later. A
 -- look at the clock takes a third of the script's time, so only the first publish of a pipeline takes it, with the
--- floor of all: after it the clock is above every floor, whatever becomes of the publish itself.
+-- floor of all: after it the clock is above every floor, whatever becomes of the publish itself. If that one is refused
+-- before it runs, guard.lua takes the look after the others.
 local floor, flags = ARGV[1], ARGV[3]
 local closes, born = flags and byte(flags) == 99, nil
 if flags and byte(flags, -1) == 102 then

@@ -19,11 +19,13 @@ var (
 	luaPublish string
 	//go:embed mark.lua
 	luaMark string
+	//go:embed guard.lua
+	luaGuard string
 )
 
 // scripts are the Lua scripts with the broker's settings put in.
 type scripts struct {
-	publish, mark *goredis.Script
+	publish, mark, guard *goredis.Script
 }
 
 // publishCommand sends to the channels that a feed subscribes to.
@@ -36,7 +38,9 @@ func publishCommand(cluster bool) string {
 
 func newScripts(opts Options, db int, cluster bool) scripts {
 	before := prelude(opts, db, cluster) + luaIDs
-	return scripts{publish: goredis.NewScript(before + luaPublish), mark: goredis.NewScript(before + luaMark)}
+	return scripts{
+		publish: goredis.NewScript(before + luaPublish), mark: goredis.NewScript(before + luaMark), guard: goredis.NewScript(before + luaGuard),
+	}
 }
 
 // prelude declares the settings that the scripts use, as Lua, and what the channel of a key is called. Times are in ms.
