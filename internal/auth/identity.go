@@ -45,6 +45,22 @@ func (id Identity) Publisher() string {
 	return id.client
 }
 
+// Subscribes lists the patterns of topics that the identity may follow.
+func (id Identity) Subscribes() []string {
+	if id.anonymous {
+		return []string{"*"}
+	}
+	return slices.Clone(id.subscribe)
+}
+
+// Publishes lists the patterns of topics and, with "@", of inboxes that the identity may publish to.
+func (id Identity) Publishes() []string {
+	if id.anonymous {
+		return []string{"*", "@*"}
+	}
+	return slices.Clone(id.publish)
+}
+
 // MaySubscribe reports whether the identity may follow topic and read its history. A name that starts with "@" is no
 // topic, whatever the token grants.
 func (id Identity) MaySubscribe(topic string) bool {

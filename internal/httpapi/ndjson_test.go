@@ -74,11 +74,11 @@ func TestPublishLines_AnswersEachLineAtOnce(t *testing.T) {
 			s.send("{\"topic\":\"robot\"")
 			s.send(",\"data\":2}\r\n\n{\"topic\":\"robot\"}\n[]\n{\"topics\":[\"a\",\"robot\"],\"data\":3}\n")
 			s.expect(`{"id":"`)
-			s.expect(`{"status":400,"title":"Invalid request","detail":"data: missing"}`)
-			s.expect(`{"status":400,"title":"Invalid request","detail":"body: the array is empty"}`)
+			s.expect(`{"type":"urn:sse-gateway:problem:invalid-request","title":"Invalid request","status":400,"detail":"data: missing"}`)
+			s.expect(`{"type":"urn:sse-gateway:problem:invalid-request","title":"Invalid request","status":400,"detail":"body: the array is empty"}`)
 			s.expect(`{"results":[{"id":"`)
 			s.send(strings.Repeat("x", 5000))
-			s.expect(`{"status":413,"title":"Too large"`)
+			s.expect(`{"type":"urn:sse-gateway:problem:too-large","title":"Too large","status":413`)
 			s.send("x\n{\"topic\":\"robot\",\"data\":4}") // its end is that of the body
 			_ = s.feed.Close()
 			s.expect(`{"id":"`)
@@ -132,8 +132,8 @@ func TestPublishLines_CanAnswerErrorsOnly(t *testing.T) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	got, err := io.ReadAll(response.Body)
-	want := fmt.Sprintf(`{"line":3,"status":400,"title":"Invalid request","detail":"topic: missing, and no user, topics or users either"}
-{"line":%d,"status":400,"title":"Invalid request","detail":"topics[1]: a name that starts with \"@\" is reserved for personal events"}
+	want := fmt.Sprintf(`{"line":3,"type":"urn:sse-gateway:problem:invalid-request","title":"Invalid request","status":400,"detail":"topic: missing, and no user, topics or users either"}
+{"line":%d,"type":"urn:sse-gateway:problem:invalid-request","title":"Invalid request","status":400,"detail":"topics[1]: a name that starts with \"@\" is reserved for personal events"}
 {"lines":%d,"failed":2}
 `, lines-1, lines)
 	if err != nil || strings.ReplaceAll(string(got), `\"`, `"`) != strings.ReplaceAll(want, `\"`, `"`) {
@@ -200,8 +200,8 @@ func TestPublishLines_EndsWithTheToken(t *testing.T) {
 	s := g.publishLines(bearer(t, auth.Grant{Publish: []string{"robot"}, Lifetime: 2 * time.Second})...)
 	s.send("{\"topic\":\"robot\",\"data\":1}\n{\"topic\":\"other\",\"data\":1}\n")
 	s.expect(`{"id":"`)
-	s.expect(`{"status":403,"title":"Not allowed","detail":"topic: `)
-	s.expect(`{"status":401,"title":"Not authenticated","detail":"token: the token has expired"}`)
+	s.expect(`{"type":"urn:sse-gateway:problem:forbidden","title":"Not allowed","status":403,"detail":"topic: `)
+	s.expect(`{"type":"urn:sse-gateway:problem:unauthenticated","title":"Not authenticated","status":401,"detail":"token: the token has expired"}`)
 	s.expectEnd()
 }
 

@@ -25,6 +25,9 @@ const retryUnavailable = 2 * time.Second
 // retryRefused is the Retry-After of what does not pass by itself.
 const retryRefused = 30 * time.Second
 
+// refusedDetail is what is told of a store that refuses.
+const refusedDetail = "the event store refuses what this gateway asks of it; trying again does not help before its operator has acted"
+
 // A problem is an error as clients see it: an answer by RFC 9457. Its detail never shows an internal cause.
 type problem struct {
 	Type   string `json:"type"`
@@ -91,8 +94,7 @@ func (e *bodyError) Unwrap() error { return e.error }
 
 // storeRefuses is the problem of a store that takes nothing until its operator has acted.
 func storeRefuses() *problem {
-	p := unavailable("refused", "Event store refuses", "the event store refuses what this gateway asks of it; "+
-		"trying again does not help before its operator has acted, and is safe with the same key")
+	p := unavailable("refused", "Event store refuses", refusedDetail+", and is safe with the same key")
 	p.retryAfter = retryRefused
 	return p
 }
@@ -153,9 +155,25 @@ func problemOf(err error) *problem {
 		"the gateway made a mistake; its log says more")
 }
 
+// unpublished is what a problem of the event store means for a request that publishes nothing. Those can all be repeated.
+func (p *problem) unpublished() *problem {
+	switch p.slug {
+	case "not-sent", "outcome-unknown":
+		return unavailable("store-unavailable", "Event store unavailable", "the event store does not answer; trying again is safe")
+	case "refused":
+		refused := *p
+		refused.Detail = refusedDetail
+		return &refused
+	}
+	return p
+}
+
 // fail answers with the problem that err is. Only what a client cannot be told is logged.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
+	if r.URL.Path != publishPath {
+		p = p.unpublished()
+	}
 	if p.Status == http.StatusInternalServerError {
 		a.log.LogAttrs(r.Context(), slog.LevelError, "request failed",
 			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("err", err))

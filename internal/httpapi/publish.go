@@ -262,18 +262,13 @@ func appendResults(dst []byte, results []broker.Result) []byte {
 	return append(dst, "]}"...)
 }
 
-// appendResult appends {"id":…}, or what is wrong.
+// appendResult appends {"id":…}, or the problem, as it would be the whole answer.
 func appendResult(dst []byte, result broker.Result) []byte {
 	if result.Err == nil {
 		dst = append(dst, `{"id":"`...)
 		return append(result.ID.Append(dst), `"}`...)
 	}
-	p := problemOf(result.Err)
-	text, _ := json.Marshal(struct { // strings and numbers always marshal
-		Status int    `json:"status"`
-		Title  string `json:"title"`
-		Detail string `json:"detail"`
-	}{p.Status, p.Title, p.Detail})
+	text, _ := json.Marshal(problemOf(result.Err)) // strings and numbers always marshal
 	return append(dst, text...)
 }
 

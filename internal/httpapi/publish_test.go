@@ -82,8 +82,8 @@ func TestPublish_ArraysHaveAResultForEach(t *testing.T) {
 	headers := bearer(t, auth.Grant{Subject: "pub", Publish: []string{"*", "@*"}})
 	for name, test := range map[string]struct{ body, want string }{
 		"one":           {`[{"topic":"a","data":1}]`, `{"results":[{"id":"1-0"}]}`},
-		"in order":      {`[{"topic":"a","data":1},{"topic":"closed","data":1},{"user":"eve","data":1},{"user":"jack","data":1}]`, `{"results":[{"id":"1-0"},{"status":409,"title":"Topic closed","detail":"the topic has been closed and takes no more events"},{"status":403,"title":"Not allowed","detail":"user: \"eve\" is not allowed here"},{"id":"3-0"}]}`},
-		"topics":        {`{"topics":["a","closed","b"],"data":1}`, `{"results":[{"id":"1-0"},{"status":409,"title":"Topic closed","detail":"the topic has been closed and takes no more events"},{"id":"3-0"}]}`},
+		"in order":      {`[{"topic":"a","data":1},{"topic":"closed","data":1},{"user":"eve","data":1},{"user":"jack","data":1}]`, `{"results":[{"id":"1-0"},{"type":"urn:sse-gateway:problem:topic-closed","title":"Topic closed","status":409,"detail":"the topic has been closed and takes no more events"},{"type":"urn:sse-gateway:problem:forbidden","title":"Not allowed","status":403,"detail":"user: \"eve\" is not allowed here"},{"id":"3-0"}]}`},
+		"topics":        {`{"topics":["a","closed","b"],"data":1}`, `{"results":[{"id":"1-0"},{"type":"urn:sse-gateway:problem:topic-closed","title":"Topic closed","status":409,"detail":"the topic has been closed and takes no more events"},{"id":"3-0"}]}`},
 		"users":         {`{"users":["jack"],"data":1}`, `{"results":[{"id":"1-0"}]}`},
 		"array of both": {`[{"topics":["a","b"],"data":1},{"topic":"c","data":1}]`, `{"results":[{"id":"1-0"},{"id":"2-0"},{"id":"3-0"}]}`},
 	} {

@@ -11,6 +11,8 @@ import (
 	"sse-gateway/internal/web"
 )
 
+const publishPath = "/publish"
+
 // Routes is the gateway's whole HTTP surface.
 func (a *API) Routes() http.Handler {
 	r := chi.NewRouter()
@@ -23,13 +25,14 @@ func (a *API) Routes() http.Handler {
 	r.MethodNotAllowed(a.handle(a.methodNotAllowed))
 
 	r.Get("/subscribe", a.handle(a.subscribe))
-	r.Post("/publish", a.handle(a.publish))
+	r.Post(publishPath, a.handle(a.publish))
 
 	r.Get("/topics", a.handle(a.listTopics))
 	r.Get("/topics/{topic}", a.handle(a.showTopic))
 	r.Get("/topics/{topic}/events", a.handle(a.topicEvents))
 	r.Post("/topics/{topic}/close", a.handle(a.closeTopic))
 
+	r.Get("/users/me", a.handle(a.showMe))
 	r.Get("/users/{user}", a.handle(a.showUser))
 	r.Get("/users/{user}/events", a.handle(a.userEvents))
 	r.Delete("/users/{user}/streams", a.handle(a.cutUser))

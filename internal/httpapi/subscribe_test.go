@@ -343,3 +343,24 @@ func TestSubscribe_SurvivesHTTP10(t *testing.T) {
 		t.Errorf("got %+v, %v", event, err)
 	}
 }
+
+// Whoever visits a topic for the first time after its close is stopped, or reads what is kept of it first.
+func TestSubscribe_FirstVisitAfterTheClose(t *testing.T) {
+	g := newTestGateway(t, auth.None{}, Options{})
+	g.publish(`{"topic":"job","data":"done"}`)
+	if got := g.do(http.MethodPost, "/topics/job/close", ""); got.status != http.StatusOK {
+		t.Fatalf("close: %d %s", got.status, got.body)
+	}
+	if got := g.do(http.MethodGet, "/subscribe?topics=job", ""); got.status != http.StatusNoContent {
+		t.Errorf("from now on: %d %s", got.status, got.body)
+	}
+	s, _ := g.subscribe("topics=job&since=all")
+	for _, want := range []string{`message {"topic":"job","data":"done"}`, `close {"topic":"job","data":null}`} {
+		if event := s.next(); event.Type+" "+event.Data != want {
+			t.Errorf("got %+v, want %s", event, want)
+		}
+	}
+	if event, err := s.Next(); err == nil {
+		t.Errorf("after the close: %+v", event)
+	}
+}
