@@ -143,6 +143,7 @@ func (a asked) status(t *testing.T) int {
 		t.Errorf("%s: %v", a.what, err)
 		return 0
 	}
+	_ = a.conn.Close() // first: the body of a stream is read to its end when it is closed
 	_ = response.Body.Close()
 	return response.StatusCode
 }
