@@ -7,6 +7,9 @@ import { explainEnd } from "./problem.js";
 // The gateway sends `retry: 3s ± 50 %` unless it is configured otherwise, and EventSource keeps the value to itself.
 const usualWait = 3000;
 
+// How long it takes at most until a page that is being left is gone.
+const leaveTime = 200;
+
 const always = ["message", ...reserved.filter((type) => type !== "open" && type !== "error")];
 
 export class Stream {
@@ -95,6 +98,10 @@ export class Stream {
   async #end() {
     const source = this.#source;
     this.#onState({ name: "ended" });
+    // A page that is being left ends its stream as well, and must not ask: the answer may be a stream, which takes the
+    // place of the next page's. Its timers do not come any more.
+    await new Promise((resolve) => setTimeout(resolve, leaveTime));
+    if (source !== this.#source) return;
     const problem = await explainEnd(this.#makeURL(this.#lastID));
     if (source === this.#source) this.#onState({ name: "ended", problem });
   }
