@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"sse-gateway/internal/address"
 	"sse-gateway/internal/auth"
 	"sse-gateway/internal/broker/redis"
 	"sse-gateway/internal/limit"
@@ -175,7 +176,7 @@ func allErrors(err error) []error {
 func (f *faultList) allowList(name string, entries []string) {
 	for _, entry := range entries {
 		f.unless(!strings.Contains(strings.TrimSuffix(entry, "*"), "*"), name, "%s has a * before its end", shown(entry))
-		f.unless(name != "TOPICS" || !strings.HasPrefix(entry, "@"), name, "%s starts with @, as no topic does", shown(entry))
+		f.unless(name != "TOPICS" || address.KindOf(entry) == address.Topic, name, "%s starts with @, as no topic does", shown(entry))
 	}
 }
 

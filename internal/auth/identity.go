@@ -2,10 +2,9 @@ package auth
 
 import (
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"sse-gateway/internal/address"
 )
 
 // Source is where in the request the token was.
@@ -85,37 +84,18 @@ func (id Identity) MaySubscribeInbox(user string) bool {
 
 // MayPublishInbox reports whether the identity may send user personal events: by "@name" or "@*" in its publish claim.
 func (id Identity) MayPublishInbox(user string) bool {
-	return user != "" && (id.anonymous || granted(id.publish, "@"+user))
+	return user != "" && (id.anonymous || granted(id.publish, address.OfUser(user).String()))
 }
 
-func isTopic(name string) bool { return name != "" && name[0] != '@' }
+func isTopic(name string) bool { return name != "" && address.KindOf(name) == address.Topic }
 
-// granted reports whether one of the patterns covers name. A "*" at the end of a pattern stands for any rest, also an
-// empty one; it never reaches from topics over to inboxes, so that "*" alone grants no "@name".
-func granted(patterns []string, name string) bool {
-	for _, pattern := range patterns {
-		prefix, wild := strings.CutSuffix(pattern, "*")
-		switch {
-		case !wild && pattern == name:
-			return true
-		case wild && strings.HasPrefix(name, prefix) && strings.HasPrefix(name, "@") == strings.HasPrefix(prefix, "@"):
-			return true
-		}
-	}
-	return false
+// granted reports whether one of the patterns covers an address.
+func granted(patterns []string, written string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return address.MatchWritten(pattern, written) })
 }
-
-// maxName is the longest name of a user in bytes, as it is of a topic.
-const maxName = 255
 
 // isName reports whether s can be the name of a user, by the rules that hold wherever a request names one: a subject that
 // broke them could follow topics, but nobody could cut it off.
 func isName(s string) bool {
-	return s != "" && len(s) <= maxName && utf8.ValidString(s) && !strings.ContainsFunc(s, isMisleading)
-}
-
-// isMisleading tells control characters, and those that make text appear in another order than it has: embeddings,
-// overrides and isolates (UAX #9).
-func isMisleading(r rune) bool {
-	return unicode.IsControl(r) || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069)
+	return address.CheckName(s) == nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"sse-gateway/internal/address"
 	"sse-gateway/internal/sse"
 )
 
@@ -28,11 +29,11 @@ func (p *printer) print(event sse.Event) (published bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch event.Type {
-	case "ready", "position", "expiring":
-		if shown := p.all || (p.terminal.Pretty && event.Type == "ready"); !shown {
+	case sse.TypeReady, sse.TypePosition, sse.TypeExpiring:
+		if shown := p.all || (p.terminal.Pretty && event.Type == sse.TypeReady); !shown {
 			return false, nil
 		}
-	case "gap", "close":
+	case sse.TypeGap, sse.TypeClose:
 	default:
 		published = true
 	}
@@ -71,24 +72,24 @@ func (p *printer) pretty(event sse.Event) string {
 	_ = json.Unmarshal([]byte(event.Data), &data) // what is missing is not shown
 	name := visible(data.Topic)
 	if data.User != "" {
-		name = "@" + visible(data.User)
+		name = visible(address.OfUser(data.User).String())
 	}
 	switch event.Type {
-	case "ready":
+	case sse.TypeReady:
 		names := strings.Join(data.Topics, ", ")
 		if data.User != "" {
-			names = strings.TrimPrefix(names+", @"+data.User, ", ")
+			names = strings.TrimPrefix(names+", "+address.OfUser(data.User).String(), ", ")
 		}
 		return p.paint(dim, "-- listening to "+visible(names)+" --")
-	case "gap":
+	case sse.TypeGap:
 		return p.paint(yellow, "-- "+name+": events may be missing after "+cmp.Or(clock(data.After), "the beginning")+" --")
-	case "close":
+	case sse.TypeClose:
 		return p.paint(dim, "-- "+name+" has ended --")
-	case "position":
+	case sse.TypePosition:
 		return p.paint(dim, "-- complete up to "+visible(event.ID)+" --")
-	case "expiring":
+	case sse.TypeExpiring:
 		return p.paint(yellow, "-- the token expires at "+visible(data.Expires)+" --")
-	case "message":
+	case sse.TypeMessage:
 	default:
 		name += " [" + visible(event.Type) + "]"
 	}

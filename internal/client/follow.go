@@ -137,9 +137,9 @@ func (f *follower) take(event sse.Event) error {
 	}
 	f.sub.LastID = cmp.Or(event.ID, f.sub.LastID) // a comment before ready has none
 	switch event.Type {
-	case "ready":
+	case sse.TypeReady:
 		f.welcomed = true
-	case "close":
+	case sse.TypeClose:
 		var closed struct {
 			Topic string `json:"topic"`
 		}

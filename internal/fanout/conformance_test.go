@@ -13,6 +13,7 @@ import (
 
 	"sse-gateway/internal/broker/redis"
 
+	"sse-gateway/internal/address"
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/broker/memory"
 	"sse-gateway/internal/broker/redis/redistest"
@@ -140,7 +141,7 @@ func TestHub_DeliversEveryReplicasEvents(t *testing.T) {
 		publish(t, b, "t", 1)
 		publish(t, a, "u", 2)
 		publish(t, b, "elsewhere", 3)
-		publish(t, b, Inbox("jack"), 4)
+		publish(t, b, address.OfUser("jack").String(), 4)
 		publish(t, a, "t", 5)
 		wantData(t, r.wait(t, 4), "1 2 4 5")
 		if got := r.wait(t, 3)[2].Data; got != `{"user":"jack","data":4}` {
@@ -184,7 +185,7 @@ func TestHub_ResumesOverAChangedSetOfTopics(t *testing.T) {
 			publish(t, b, "t", 10+i)
 			publish(t, b, "v", 20+i)
 			publish(t, b, "u", 30+i)
-			publish(t, b, Inbox("jack"), 40+i)
+			publish(t, b, address.OfUser("jack").String(), 40+i)
 		}
 		second := newRecorder()
 		join(t, b, second, JoinRequest{Topics: []string{"t", "v"}, User: "jack", Start: after(cut)})
@@ -529,7 +530,7 @@ func TestHub_CountsStreamsOverAllReplicas(t *testing.T) {
 		if err != nil || info != want {
 			t.Errorf("got %+v, %v, want %+v", info, err, want)
 		}
-		if info, err = b.Topic(t.Context(), Inbox("jack")); err != nil || info.Subscribers != 3 {
+		if info, err = b.Topic(t.Context(), address.OfUser("jack").String()); err != nil || info.Subscribers != 3 {
 			t.Errorf("got %+v, %v, want 3 streams", info, err)
 		}
 		list, err := a.Topics(t.Context(), "", 10)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sse-gateway/internal/broker"
+	"sse-gateway/internal/sse"
 )
 
 // maxCuts is how many cuts may wait for the broker to take them.
@@ -195,7 +196,7 @@ func (h *Hub) endCut(ctx context.Context) {
 			sink := s.sink
 			s.mu.Unlock()
 			if sink != nil {
-				sink.End("cut")
+				sink.End(sse.EndCut)
 			}
 		}
 	}

@@ -2,8 +2,8 @@ package fanout
 
 import (
 	"encoding/json"
-	"strings"
 
+	"sse-gateway/internal/address"
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
@@ -71,11 +71,7 @@ func gapBlock(topic string, after, oldest broker.ID) []byte {
 		After  *string `json:"after"`
 		Oldest *string `json:"oldest"`
 	}
-	if user, personal := strings.CutPrefix(topic, "@"); personal {
-		data.User = user
-	} else {
-		data.Topic = topic
-	}
+	data.Topic, data.User = address.Parse(topic).Fields()
 	known := func(id broker.ID) *string {
 		if id.IsBeginning() {
 			return nil
@@ -85,5 +81,5 @@ func gapBlock(topic string, after, oldest broker.ID) []byte {
 	}
 	data.After, data.Oldest = known(after), known(oldest)
 	text, _ := json.Marshal(data) // strings always encode
-	return sse.AppendBlock(nil, "gap", 0, text)
+	return sse.AppendBlock(nil, sse.TypeGap, 0, text)
 }

@@ -63,5 +63,5 @@ func (sh *share) advanceLocked() (moved, old bool) {
 }
 
 func positionFrame(id string) *sse.Frame {
-	return sse.NewFrame(sse.AppendBlock(nil, "position", 0, []byte(`{"id":"`+id+`"}`)), id)
+	return sse.NewFrame(sse.AppendBlock(nil, sse.TypePosition, 0, []byte(`{"id":"`+id+`"}`)), id)
 }

@@ -24,11 +24,11 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"sse-gateway/internal/address"
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/sse"
 )
@@ -40,9 +40,6 @@ var (
 	// ErrCut: the subscription's user was cut off while it joined.
 	ErrCut = errors.New("the streams of this user have been ended")
 )
-
-// Inbox is the topic of a user's personal events. Public topic names never start with "@".
-func Inbox(user string) string { return "@" + user }
 
 // Options are the limits and times of a Hub. The zero value of a field means its default in brackets.
 type Options struct {
@@ -188,10 +185,8 @@ func (h *Hub) Publish(ctx context.Context, pubs []Publication) []broker.Result {
 
 // op encodes the event, once for all replicas.
 func (pub *Publication) op() broker.Op {
-	envelope := sse.Envelope{Topic: pub.Topic, Data: pub.Data, From: pub.From}
-	if user, personal := strings.CutPrefix(pub.Topic, "@"); personal {
-		envelope.Topic, envelope.User = "", user
-	}
+	envelope := sse.Envelope{Data: pub.Data, From: pub.From}
+	envelope.Topic, envelope.User = address.Parse(pub.Topic).Fields()
 	size := len(pub.Topic) + len(pub.Data) + len(pub.From) + 96
 	block := sse.AppendBlock(make([]byte, 0, size), eventType(pub.Type), pub.Retry, envelope.Append(make([]byte, 0, size)))
 	op := broker.Op{Topic: pub.Topic, Block: block}
@@ -203,7 +198,7 @@ func (pub *Publication) op() broker.Op {
 
 // eventType leaves the default type owesPosition, as the standard allows: some clients treat what has a name as something special.
 func eventType(name string) string {
-	if name == "message" {
+	if name == sse.TypeMessage {
 		return ""
 	}
 	return name
@@ -213,7 +208,7 @@ func eventType(name string) string {
 // is that one, and their keys do not count. A topic that is closed already stays as it is: the id is that of its close.
 func (h *Hub) CloseTopic(ctx context.Context, topic string, last ...Publication) (broker.ID, error) {
 	data := sse.Envelope{Topic: topic, Data: json.RawMessage("null")}.Append(nil)
-	op := broker.Op{Topic: topic, Close: true, Block: sse.AppendBlock(nil, "close", 0, data)}
+	op := broker.Op{Topic: topic, Close: true, Block: sse.AppendBlock(nil, sse.TypeClose, 0, data)}
 	for i := range last {
 		op.Last = append(op.Last, last[i].op().Block)
 	}
@@ -264,8 +259,8 @@ func (h *Hub) publishIn(ctx context.Context, p *partition, ops []broker.Op) []br
 
 // Publication is one event to publish. Its fields have been checked by the caller.
 type Publication struct {
-	Topic     string          // a topic's name, or Inbox(user)
-	Type      string          // event type; "message" if empty
+	Topic     string          // an address, as address.String writes it
+	Type      string          // event type; sse.TypeMessage if empty
 	Retry     int             // ms; 0: none
 	Data      json.RawMessage // compact JSON
 	From      string          // the publisher's subject, shown in the envelope; may be empty

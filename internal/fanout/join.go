@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"sse-gateway/internal/address"
 	"sse-gateway/internal/broker"
 )
 
@@ -41,13 +42,14 @@ func (h *Hub) subscribe(req JoinRequest) *Subscription {
 		byPartition[p] = append(byPartition[p], strings.Clone(name))
 	}
 	if req.User != "" {
-		p := h.partition(Inbox(req.User))
-		byPartition[p] = append(byPartition[p], Inbox(req.User))
+		inbox := address.OfUser(req.User).String()
+		p := h.partition(inbox)
+		byPartition[p] = append(byPartition[p], inbox)
 	}
 	for _, p := range h.partitions {
 		if names := byPartition[p]; names != nil {
 			sh := &share{sub: s, p: p}
-			if !strings.HasPrefix(names[0], "@") {
+			if address.KindOf(names[0]).Public() {
 				s.unfinished.Add(1) // the inbox comes last
 			}
 			s.shares = append(s.shares, sh)

@@ -7,10 +7,10 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
+	"sse-gateway/internal/address"
 	"sse-gateway/internal/broker"
 )
 
@@ -236,7 +236,7 @@ func (h *Hub) streamsAfter(after string) map[string]int {
 	for _, p := range h.partitions {
 		p.mu.Lock()
 		for name, t := range p.topics {
-			if len(t.shares) > 0 && name > after && !strings.HasPrefix(name, "@") {
+			if len(t.shares) > 0 && name > after && address.KindOf(name).Public() {
 				streams[name] = len(t.shares)
 			}
 		}

@@ -99,6 +99,6 @@ func (sh *share) finishLocked() {
 	sh.sub.sayPositionLocked()
 	unlock()
 	if sh.sub.unfinished.Add(-1) == 0 {
-		sh.sub.sink.End("closed")
+		sh.sub.sink.End(sse.EndClosed)
 	}
 }

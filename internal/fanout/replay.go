@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sse-gateway/internal/broker"
+	"sse-gateway/internal/sse"
 )
 
 // retryPause is how long a replay waits before it tries a read again.
@@ -26,7 +27,7 @@ func (s *Subscription) Deliver(ctx context.Context, sink Sink) error {
 	s.mu.Unlock()
 	defer s.delivered()
 	if cut {
-		sink.End("cut")
+		sink.End(sse.EndCut)
 		return ErrCut
 	}
 	s.tellLost()

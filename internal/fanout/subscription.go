@@ -1,11 +1,11 @@
 package fanout
 
 import (
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"sse-gateway/internal/address"
 	"sse-gateway/internal/broker"
 )
 
@@ -108,7 +108,7 @@ func (sh *share) openTopics() (open, all int) {
 
 func (sh *share) openTopicsLocked(now time.Time) (open, all int) {
 	for _, m := range sh.topics {
-		if strings.HasPrefix(m.topic.name, "@") {
+		if !address.KindOf(m.topic.name).Public() {
 			continue
 		}
 		all++

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"sse-gateway/internal/address"
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/broker/redis"
 	"sse-gateway/internal/broker/redis/redistest"
@@ -87,7 +88,7 @@ func TestRedis_TenantsDoNotMeet(t *testing.T) {
 			join(t, a, ra, JoinRequest{Topics: topics, User: "jack", Owner: "jack"})
 			join(t, b, rb, JoinRequest{Topics: topics, User: "jack", Owner: "jack"})
 			join(t, b, newRecorder(), JoinRequest{Topics: topics})
-			for i, topic := range append(topics, Inbox("jack")) {
+			for i, topic := range append(topics, address.OfUser("jack").String()) {
 				publish(t, a, topic, i)
 				publish(t, b, topic, i+10)
 			}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"sse-gateway/internal/address"
 	"sse-gateway/internal/broker/redis/redistest"
 	"sse-gateway/internal/sse"
 	"sse-gateway/internal/testkit"
@@ -45,7 +46,7 @@ func TestCluster_ResumesOverPartitions(t *testing.T) {
 		t.Errorf("got the start id %q, want a cursor over partitions", s.StartID())
 	}
 	for round := range 5 {
-		for _, topic := range append(topics, Inbox("jack")) {
+		for _, topic := range append(topics, address.OfUser("jack").String()) {
 			publish(t, b, topic, round)
 		}
 	}

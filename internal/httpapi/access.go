@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 
+	"sse-gateway/internal/address"
 	"sse-gateway/internal/auth"
 )
 
@@ -78,21 +79,21 @@ func (a *API) maySubscribeInbox(who auth.Identity, user string) error {
 	return nil
 }
 
-func (a *API) mayPublish(who auth.Identity, to target) error {
-	if to.user {
-		if err := a.knownUser(to.name); err != nil {
+func (a *API) mayPublish(who auth.Identity, to address.Address) error {
+	if to.Kind == address.User {
+		if err := a.knownUser(to.Name); err != nil {
 			return err
 		}
-		if !who.MayPublishInbox(to.name) {
-			return forbidden("user: the token does not allow to publish to %s", shorten(to.name))
+		if !who.MayPublishInbox(to.Name) {
+			return forbidden("user: the token does not allow to publish to %s", shorten(to.Name))
 		}
 		return nil
 	}
-	if err := a.knownTopic(to.name); err != nil {
+	if err := a.knownTopic(to.Name); err != nil {
 		return err
 	}
-	if !who.MayPublish(to.name) {
-		return forbidden("topic: the token does not allow to publish to %s", shorten(to.name))
+	if !who.MayPublish(to.Name) {
+		return forbidden("topic: the token does not allow to publish to %s", shorten(to.Name))
 	}
 	return nil
 }

@@ -171,7 +171,7 @@ func (a *API) publishItems(ctx context.Context, from sender, items []item) []bro
 			err := a.mayPublish(from.who, to)
 			if err == nil {
 				pubs = append(pubs, fanout.Publication{
-					Topic: to.topic(), Type: it.eventType, Retry: it.retry, Data: it.data, From: from.who.Subject,
+					Topic: to.String(), Type: it.eventType, Retry: it.retry, Data: it.data, From: from.who.Subject,
 					Key: it.key, Publisher: from.who.Publisher(),
 				})
 				places = append(places, len(results))

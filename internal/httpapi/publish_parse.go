@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strconv"
 
-	"sse-gateway/internal/fanout"
+	"sse-gateway/internal/address"
 )
 
 const (
@@ -18,26 +18,12 @@ const (
 
 // An item is one published event as a request states it. It becomes one event in each of its targets.
 type item struct {
-	targets   []target
+	targets   []address.Address
 	broadcast bool // said with topics or users: answered with a result for each
 	eventType string
 	retry     int // ms; 0: none
 	data      json.RawMessage
 	key       string
-}
-
-// A target is a topic, or a user's inbox.
-type target struct {
-	name string
-	user bool
-}
-
-// topic is the target's name to the event store.
-func (t target) topic() string {
-	if t.user {
-		return fanout.Inbox(t.name)
-	}
-	return t.name
 }
 
 // parseBody reads the body of a publish: one object, or an array of them. It is checked whole: one malformed item and
@@ -140,6 +126,14 @@ func fieldName(quoted []byte) string {
 	return unquote(quoted)
 }
 
+// kindOf is the kind of addresses that a field names.
+func kindOf(field string) address.Kind {
+	if field == "user" || field == "users" {
+		return address.User
+	}
+	return address.Topic
+}
+
 // setField consumes the value of one field.
 func (it *item) setField(w *walker, field string, maxEvent int) error {
 	var err error
@@ -147,7 +141,7 @@ func (it *item) setField(w *walker, field string, maxEvent int) error {
 	case "topic", "user":
 		var name string
 		if name, err = w.text(field); err == nil {
-			err = it.addTarget(field, target{name: name, user: field == "user"})
+			err = it.addTarget(field, address.Address{Kind: kindOf(field), Name: name})
 		}
 	case "topics", "users":
 		err = it.setTargets(w, field)
@@ -169,12 +163,12 @@ func (it *item) setField(w *walker, field string, maxEvent int) error {
 	return err
 }
 
-func (it *item) addTarget(field string, to target) error {
+func (it *item) addTarget(field string, to address.Address) error {
 	check := checkTopic
-	if to.user {
+	if to.Kind == address.User {
 		check = checkUser
 	}
-	if err := check(field, to.name); err != nil {
+	if err := check(field, to.Name); err != nil {
 		return err
 	}
 	it.targets = append(it.targets, to)
@@ -200,7 +194,7 @@ func (it *item) setTargets(w *walker, field string) error {
 			return tooLarge("%s: more than %d names", field, maxTargets)
 		}
 		named[name] = true
-		return it.addTarget(place, target{name: name, user: field == "users"})
+		return it.addTarget(place, address.Address{Kind: kindOf(field), Name: name})
 	})
 	if err == nil && len(it.targets) == 0 {
 		return invalid("%s: the array is empty", field)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"sse-gateway/internal/address"
 )
 
 const maxEventTest = 64 << 10
@@ -38,9 +40,9 @@ func TestParseBody_ReadsEveryField(t *testing.T) {
 		t.Fatalf("array %v, error %v", array, err)
 	}
 	want := []item{
-		{targets: []target{{"a", true}, {"bé", true}}, broadcast: true, eventType: "x", retry: 5, key: "k", data: json.RawMessage(`[1,2]`)},
-		{targets: []target{{"t|u", false}}, data: json.RawMessage(`null`)},
-		{targets: []target{{"@jack", true}}, data: json.RawMessage(`""`)},
+		{targets: []address.Address{address.OfUser("a"), address.OfUser("bé")}, broadcast: true, eventType: "x", retry: 5, key: "k", data: json.RawMessage(`[1,2]`)},
+		{targets: []address.Address{address.OfTopic("t|u")}, data: json.RawMessage(`null`)},
+		{targets: []address.Address{address.OfUser("@jack")}, data: json.RawMessage(`""`)},
 	}
 	if !reflect.DeepEqual(items, want) {
 		t.Errorf("got %+v\nwant %+v", items, want)
@@ -194,8 +196,8 @@ func checkItem(t *testing.T, it item, want map[string]json.RawMessage) {
 		t.Errorf("event, key: got %q %q, want %q %q", it.eventType, it.key, event, key)
 	}
 	for _, to := range it.targets {
-		if to.name == "" || len(to.name) > 255 || !utf8.ValidString(to.name) || strings.ContainsAny(to.topic(), "\r\n\x00") {
-			t.Errorf("target %q", to.name)
+		if to.Name == "" || len(to.Name) > 255 || !utf8.ValidString(to.Name) || strings.ContainsAny(to.String(), "\r\n\x00") {
+			t.Errorf("target %q", to.Name)
 		}
 	}
 }

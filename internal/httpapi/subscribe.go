@@ -220,7 +220,7 @@ func (a *API) ready(req fanout.JoinRequest, id string) []byte {
 		User   string   `json:"user,omitempty"`
 	}{append([]string{}, req.Topics...), req.User})
 	block := sse.AppendRetry(nil, spread(a.opts.Retry))
-	return sse.NewFrame(sse.AppendBlock(block, "ready", 0, data), id).Bytes()
+	return sse.NewFrame(sse.AppendBlock(block, sse.TypeReady, 0, data), id).Bytes()
 }
 
 // later answers with a stream that says why there is none, and when to come back. It is held open for a moment and then breaks off:
@@ -296,7 +296,7 @@ func expiry(exp, now time.Time) stream.Params {
 	return stream.Params{
 		Expiry:   end,
 		Deadline: exp,
-		Notice:   sse.NewFrame(sse.AppendBlock(nil, "expiring", 0, data), ""),
+		Notice:   sse.NewFrame(sse.AppendBlock(nil, sse.TypeExpiring, 0, data), ""),
 		NoticeAt: end.Add(-min(noticeAhead, left/2)),
 	}
 }

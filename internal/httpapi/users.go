@@ -3,8 +3,8 @@ package httpapi
 import (
 	"net/http"
 
+	"sse-gateway/internal/address"
 	"sse-gateway/internal/auth"
-	"sse-gateway/internal/fanout"
 )
 
 type userAnswer struct {
@@ -25,7 +25,7 @@ func (a *API) showUser(w http.ResponseWriter, r *http.Request) error {
 	if !who.Admin && who.Subject != user {
 		return forbidden("user: only %s or an admin may see whether they are online", shorten(user))
 	}
-	info, err := a.hub.Topic(r.Context(), fanout.Inbox(user))
+	info, err := a.hub.Topic(r.Context(), address.OfUser(user).String())
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (a *API) userEvents(w http.ResponseWriter, r *http.Request) error {
 	if err := a.maySubscribeInbox(who, user); err != nil {
 		return err
 	}
-	return a.history(w, r, who, fanout.Inbox(user))
+	return a.history(w, r, who, address.OfUser(user).String())
 }
 
 func (a *API) cutUser(w http.ResponseWriter, r *http.Request) error {

@@ -85,7 +85,7 @@ func (d *Decoder) endBlock() (Event, bool) {
 	done.event.ID = d.lastID
 	done.event.Data = string(bytes.TrimSuffix(done.data, []byte("\n")))
 	if done.event.Type == "" {
-		done.event.Type = "message"
+		done.event.Type = TypeMessage
 	}
 	return done.event, true
 }

@@ -1,18 +1,22 @@
 package stream
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"sse-gateway/internal/sse"
+)
 
 // Why a stream ended: the label of its metric.
 const (
-	ReasonClient  = "client"  // the client went away
-	ReasonSlow    = "slow"    // the queue was full
-	ReasonStalled = "stalled" // nothing could be written for Options.Stall
-	ReasonDrain   = "drain"   // the replica stops
-	ReasonMaxAge  = "max_age" // Options.MaxAge
-	ReasonClosed  = "closed"  // every topic was closed
-	ReasonCut     = "cut"     // the user was cut off
-	ReasonExpired = "expired" // Params.Expiry
-	ReasonError   = "error"   // anything else
+	ReasonClient  = "client"      // the client went away
+	ReasonSlow    = "slow"        // the queue was full
+	ReasonStalled = "stalled"     // nothing could be written for Options.Stall
+	ReasonDrain   = "drain"       // the replica stops
+	ReasonMaxAge  = "max_age"     // Options.MaxAge
+	ReasonClosed  = sse.EndClosed // every topic was closed
+	ReasonCut     = sse.EndCut    // the user was cut off
+	ReasonExpired = "expired"     // Params.Expiry
+	ReasonError   = "error"       // anything else
 )
 
 // reason is one of the above in a byte; the zero reason is that of a stream that is open.
