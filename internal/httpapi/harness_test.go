@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-chi/chi/v5"
+
 	"sse-gateway/internal/auth"
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/broker/memory"
@@ -27,6 +29,7 @@ type testGateway struct {
 	url    string
 	client *http.Client
 	log    *testkit.Buffer
+	routes chi.Routes
 }
 
 func newTestGateway(t *testing.T, who auth.Authenticator, opts Options) *testGateway {
@@ -47,7 +50,8 @@ func newTestGatewayOn(t *testing.T, broker broker.Broker, who auth.Authenticator
 		t.Fatal(err)
 	}
 	api := New(hub, streams, who, opts)
-	server := httptest.NewUnstartedServer(api.Routes())
+	routes := api.Routes().(chi.Router)
+	server := httptest.NewUnstartedServer(routes)
 	server.Config.Protocols = new(http.Protocols)
 	server.Config.Protocols.SetHTTP1(true)
 	server.Config.Protocols.SetUnencryptedHTTP2(true)
@@ -66,7 +70,7 @@ func newTestGatewayOn(t *testing.T, broker broker.Broker, who auth.Authenticator
 			t.Error(err)
 		}
 	})
-	return &testGateway{API: api, t: t, url: server.URL, client: &http.Client{Transport: transport}, log: log}
+	return &testGateway{API: api, t: t, url: server.URL, client: &http.Client{Transport: transport}, log: log, routes: routes}
 }
 
 // h2 makes the client speak HTTP/2 without TLS.
@@ -106,7 +110,9 @@ func (g *testGateway) do(method, path, body string, headers ...string) answered 
 	if err != nil && !broken {
 		g.t.Fatal(err)
 	}
-	return answered{response.StatusCode, response.Header, string(text), broken}
+	got := answered{response.StatusCode, response.Header, string(text), broken}
+	g.conform(method, path, got)
+	return got
 }
 
 func (g *testGateway) open(method, path string, body io.Reader, headers ...string) *http.Response {
@@ -170,6 +176,7 @@ func (s *testStream) next() sse.Event {
 	if err != nil {
 		s.t.Fatalf("next event: %v", err)
 	}
+	s.conform(event)
 	return event
 }
 

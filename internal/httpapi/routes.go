@@ -37,6 +37,7 @@ func (a *API) Routes() http.Handler {
 	r.Get("/users/{user}/events", a.handle(a.userEvents))
 	r.Delete("/users/{user}/streams", a.handle(a.cutUser))
 
+	r.Get("/openapi.json", a.handle(a.openapi))
 	page := web.Handler()
 	r.Method(http.MethodGet, "/", page)
 	r.Method(http.MethodGet, "/assets/*", page)
