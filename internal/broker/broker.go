@@ -26,6 +26,8 @@ var (
 	ErrFull = errors.New("there is no room for the event")
 	// ErrTopicClosed: the topic's close event has been published.
 	ErrTopicClosed = errors.New("the topic is closed")
+	// ErrTopicStopped: somebody wants the topic to end. It takes nothing but its close.
+	ErrTopicStopped = errors.New("the topic has been stopped")
 	// ErrStopped: the broker has been closed.
 	ErrStopped = errors.New("the gateway is stopping")
 )
@@ -112,7 +114,7 @@ type Entry struct {
 	Frame *sse.Frame
 }
 
-// Op is one publish: an event, or the close of a topic.
+// Op is one publish: an event, or the close of a topic; or the stop of a topic, which is no event.
 type Op struct {
 	Topic string
 	Block []byte // as sse.AppendBlock makes it
@@ -120,7 +122,10 @@ type Op struct {
 	Close bool
 	// Last are the blocks of events that come before the close, in the same step: if the topic is closed already, neither
 	// they nor the close are published.
-	Last  [][]byte
+	Last [][]byte
+	// Stop has later publishes into the topic refused as ErrTopicStopped, until it is closed or Retention.Close is over. It
+	// has no other field but Topic and Floor, and no id. It may be repeated; a topic that is closed already stays as it is.
+	Stop  bool
 	Floor ID // the id given out must be above it
 }
 

@@ -19,7 +19,7 @@ type Retention struct {
 	// older than K. With K = 24 h: an event of 00:00 is known until 06:00 of the next day; the clock is then at 03:00
 	// or later, and a stream that was there at 23:59, before the event, is told a gap.
 	LastID time.Duration
-	// Close is how long a close holds: a little longer than the history that it ends [Events and a minute].
+	// Close is how long a close holds, and a stop: a little longer than the history that it ends [Events and a minute].
 	Close time.Duration
 	Key   time.Duration // how long a key of idempotency is known [5m]
 }
@@ -42,4 +42,9 @@ func (r Retention) QuietLag() time.Duration { return r.LastID / 8 }
 // Closed tells at now whether a topic is closed still whose close event is closed (zero: none).
 func (r Retention) Closed(closed ID, now time.Time) bool {
 	return !closed.IsZero() && now.Before(time.UnixMilli(int64(closed.MS)).Add(r.Close))
+}
+
+// Stopped tells at now whether a topic that was stopped at since (zero: never) is so still.
+func (r Retention) Stopped(since, now time.Time) bool {
+	return !since.IsZero() && now.Before(since.Add(r.Close))
 }

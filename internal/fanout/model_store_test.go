@@ -44,6 +44,7 @@ type modelTopic struct {
 	entries []broker.Entry
 	last    broker.ID
 	closed  broker.ID
+	stopped time.Time
 	touched time.Time
 }
 
@@ -131,6 +132,14 @@ func (s *modelStore) publish(op *broker.Op) broker.Result {
 		}
 		return broker.Result{Err: broker.ErrTopicClosed}
 	}
+	if op.Stop {
+		t.stopped = now
+		s.data.topics[op.Topic] = t
+		return broker.Result{}
+	}
+	if !op.Close && s.w.keep.Stopped(t.stopped, now) {
+		return broker.Result{Err: broker.ErrTopicStopped}
+	}
 	if known, ok := s.data.keys[op.Key]; ok && op.Key != "" && now.Before(known.lapses) {
 		return broker.Result{ID: known.id}
 	}
@@ -167,7 +176,7 @@ func (s *modelStore) add(t modelTopic, name string, block []byte, floor broker.I
 		t.entries = append(slices.Clip(t.entries), entry)
 		t.entries = t.entries[max(len(t.entries)-s.w.keep.Size, 0):]
 	}
-	t.last, t.touched, t.closed = id, time.Now(), broker.ID{}
+	t.last, t.touched, t.closed, t.stopped = id, time.Now(), broker.ID{}, time.Time{}
 	if closes {
 		t.closed = id
 	}

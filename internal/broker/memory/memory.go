@@ -57,6 +57,7 @@ type topic struct {
 	entries []broker.Entry
 	last    broker.ID
 	closed  broker.ID
+	stopped time.Time // zero: it is not
 	touched time.Time
 	place   *list.Element
 	in      *list.List
@@ -162,6 +163,9 @@ func (m *Broker) publish(op *broker.Op, now time.Time) broker.Result {
 		}
 		return broker.Result{Err: broker.ErrTopicClosed}
 	}
+	if !op.Close && !op.Stop && t != nil && m.opts.Retention.Stopped(t.stopped, now) {
+		return broker.Result{Err: broker.ErrTopicStopped}
+	}
 	if known, ok := m.keys[op.Key]; ok && op.Key != "" {
 		return broker.Result{ID: known.id}
 	}
@@ -172,6 +176,10 @@ func (m *Broker) publish(op *broker.Op, now time.Time) broker.Result {
 		t = &topic{name: op.Topic}
 		m.topics[op.Topic] = t
 		m.bytes += memoryOverhead + len(op.Topic)
+	}
+	if op.Stop {
+		m.stop(t, now)
+		return broker.Result{}
 	}
 	for _, block := range op.Last {
 		m.add(t, block, op.Floor, false, now)
@@ -185,6 +193,16 @@ func (m *Broker) publish(op *broker.Op, now time.Time) broker.Result {
 	return broker.Result{ID: id}
 }
 
+// stop refuses a topic's events from now on. A topic without any is kept for as long as if it had just had one; one with
+// events is kept for longer than that already.
+func (m *Broker) stop(t *topic, now time.Time) {
+	t.stopped = now
+	if len(t.entries) == 0 {
+		t.touched = now
+		m.move(t)
+	}
+}
+
 // add puts an event at the end of its topic, and gives it to the feeds.
 func (m *Broker) add(t *topic, block []byte, floor broker.ID, closes bool, now time.Time) broker.ID {
 	id := m.nextID(broker.Later(floor, t.last), now)
@@ -193,7 +211,7 @@ func (m *Broker) add(t *topic, block []byte, floor broker.ID, closes bool, now t
 		prev = broker.Later(m.born, id.Minus(m.opts.Retention.LastID))
 	}
 	entry := broker.Entry{ID: id, Prev: prev, Close: closes, Frame: sse.NewFrame(block, id.String())}
-	t.last, t.closed = id, broker.ID{}
+	t.last, t.closed, t.stopped = id, broker.ID{}, time.Time{}
 	if closes {
 		t.closed = id
 	}

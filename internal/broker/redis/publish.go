@@ -212,7 +212,7 @@ func (p *publisher) exec(ctx context.Context, ops []*opCall) {
 			o.result.Err = p.refused(o.op, err)
 			continue
 		}
-		o.result.ID, o.result.Err = resultOf(text)
+		o.result.ID, o.result.Err = resultOf(o.op, text)
 	}
 }
 
@@ -283,9 +283,14 @@ func (o *opCall) isRefusedForNow() bool {
 }
 
 // resultOf reads the publish script's answer.
-func resultOf(text string) (broker.ID, error) {
-	if text == "closed" {
+func resultOf(op *broker.Op, text string) (broker.ID, error) {
+	switch {
+	case text == "closed":
 		return broker.ID{}, broker.ErrTopicClosed
+	case text == "stopped" && op.Stop:
+		return broker.ID{}, nil
+	case text == "stopped":
+		return broker.ID{}, broker.ErrTopicStopped
 	}
 	return broker.ParseID(text)
 }

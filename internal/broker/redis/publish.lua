@@ -1,13 +1,13 @@
--- Publishes one event, or closes a topic.
+-- Publishes one event, or closes or stops a topic.
 --
 --   KEYS: clock, born, last, stream (its channel too), key of idempotency (may be absent)
---   ARGV: floor, block, flags (absent if there are none): "c" (byte 99) to close, "f" (102) for the first of a
---     pipeline; behind a "c" the blocks of the events that come before the close
---   last: the topic's last id, after a "c" if that is its close
---   returns the id, or "closed"
+--   ARGV: floor, block, flags (absent if there are none): "c" (byte 99) to close, "s" (115) to stop, "f" (102)
+--     for the first of a pipeline; behind a "c" the blocks of the events that come before the close
+--   last: the topic's last id, after a "c" if that is its close; since a stop "s<ms>:" and the id, if there is one
+--   returns the id, or "closed", or "stopped": by this, or before
 --
--- The order is that of the rules: a birth? closed? known key? then the id, the event, the last id, the key; the
--- frame last. The first write is refused when Redis is full, and nothing is done. Expiries are renewed when the
+-- The order is that of the rules: a birth? closed? stopped? known key? then the id, the event, the last id, the key;
+-- the frame last. The first write is refused when Redis is full, and nothing is done. Expiries are renewed when the
 -- first DIGITS digits of the id have changed, a fraction of their time. Ids also stand still, after the clock was set
 -- back, until it has caught up: an event in the same ms as the topic's last looks how long ago they were renewed.
 --
@@ -22,12 +22,25 @@ if flags and byte(flags, -1) == 102 then
   if not top or less(top[1], floor) then born = birth(KEYS[1], KEYS[2], floor) end
 end
 local last = call('GET', KEYS[3])
-if last and byte(last) == 99 then
-  last = sub(last, 2)
+local stops = flags and byte(flags) == 115
+if stops or last and byte(last) > 57 then -- 57 is the last digit
   local now = call('TIME')
-  if now[1] * 1000 + math.floor(now[2] / 1000) < parts(last) + KEEP_CLOSE then
-    if closes then return last end
-    return 'closed'
+  now = now[1] * 1000 + math.floor(now[2] / 1000)
+  if last and byte(last) == 99 then
+    last = sub(last, 2)
+    if now < parts(last) + KEEP_CLOSE then
+      if closes then return last end
+      return 'closed'
+    end
+  elseif last and byte(last) == 115 then
+    local since, id = string.match(last, '^s(%d+):(.*)$')
+    if not closes and not stops and now < since + KEEP_CLOSE then return 'stopped' end
+    last = id ~= '' and id or nil
+  end
+  if stops then
+    local left = call('PTTL', KEYS[3])
+    call('SET', KEYS[3], string.format('s%.0f:', now) .. (last or ''), 'PX', math.max(left, KEEP_CLOSE))
+    return 'stopped'
   end
 end
 if KEYS[5] then

@@ -187,9 +187,12 @@ func entryOf(m *goredis.XMessage) (broker.Entry, error) {
 	return broker.Entry{ID: id, Prev: prev, Close: isClose, Frame: sse.NewFrame([]byte(block), m.ID)}, nil
 }
 
-// lastOf reads a topic's last id, which may not be there, and whether it is that of its close.
+// lastOf reads a topic's last id, which may not be there, and whether it is that of its close. A stop may stand before it.
 func lastOf(value any) (last, closed broker.ID) {
 	text, _ := value.(string)
+	if stop, id, found := strings.Cut(text, ":"); found && strings.HasPrefix(stop, "s") {
+		text = id
+	}
 	text, isClose := strings.CutPrefix(text, "c")
 	last, err := broker.ParseID(text)
 	if err != nil {

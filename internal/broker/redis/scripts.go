@@ -82,16 +82,28 @@ func (s *scripts) publishArgs(sp *space, op *broker.Op, floor string, first bool
 		args = append(args, sp.key(op.Key))
 	}
 	args = append(args, floor, op.Block)
-	switch {
-	case op.Close && first:
-		args = append(args, "cf")
-	case op.Close:
-		args = append(args, "c")
-	case first:
-		args = append(args, "f")
+	if flags := flagsOf(op, first); flags != "" {
+		args = append(args, flags)
 	}
 	for _, block := range op.Last {
 		args = append(args, block)
 	}
 	return args
+}
+
+// flagsOf are the script's flags. Strings that are made of others would be allocated.
+func flagsOf(op *broker.Op, first bool) string {
+	switch {
+	case op.Close && first:
+		return "cf"
+	case op.Close:
+		return "c"
+	case op.Stop && first:
+		return "sf"
+	case op.Stop:
+		return "s"
+	case first:
+		return "f"
+	}
+	return ""
 }

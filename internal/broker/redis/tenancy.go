@@ -15,7 +15,9 @@ import (
 )
 
 // formatVersion is that of the keys, the channels and the scripts. Gateways of different versions cannot share them.
-const formatVersion = 1
+//
+// 2: a topic's last id may stand behind a stop, which those of version 1 took for a lost one.
+const formatVersion = 2
 
 // recheck is how often a running gateway looks whether the store is still its own: it may have been emptied since, and taken.
 const recheck = 5 * time.Second
