@@ -270,6 +270,7 @@ func TestPublish_SendsAgainWhatMayNotHaveBeenPublished(t *testing.T) {
 		{"cut off between", []http.HandlerFunc{lines("{\"id\":\"1-0\"}\n{\"id✂"), lines("{\"id\":\"2-0\"}\n")}, []string{"A\nB\n", "B\n"}, "[1-0] <nil>, [2-0] <nil>"},
 		{"one of two", []http.HandlerFunc{lines(busy + "{\"id\":\"2-0\"}\n"), lines("{\"id\":\"1-0\"}\n")}, []string{"A\nB\n", "A\n"}, "[1-0] <nil>, [2-0] <nil>"},
 		{"a refusal is final", []http.HandlerFunc{lines("{\"status\":403,\"title\":\"No\",\"detail\":\"b\"}\n{\"id\":\"2-0\"}\n")}, []string{"A\nB\n"}, "[] 403 No: b, [2-0] <nil>"},
+		{"a stop is no answer", []http.HandlerFunc{lines("{\"stop\":\"t\"}\n{\"id\":\"1-0\"}\n{\"stop\":\"t\"}\n{\"id\":\"2-0\"}\n")}, []string{"A\nB\n"}, "[1-0] <nil>, [2-0] <nil>"},
 		{"refused as a whole for good", []http.HandlerFunc{refuses(401)}, []string{"A\nB\n"}, "[] 401 No: because, [] 401 No: because"},
 		{"a part of a broadcast", []http.HandlerFunc{
 			lines(`{"results":[{"id":"1-0"},{"status":503,"title":"Away"},{"status":403,"title":"No"}]}` + "\n{\"id\":\"2-0\"}\n"),

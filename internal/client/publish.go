@@ -21,6 +21,7 @@ type Result struct {
 type answered struct {
 	ID      string     `json:"id"`
 	Results []answered `json:"results"`
+	Stop    string     `json:"stop"` // no answer: a topic that has been stopped
 	Problem
 }
 
@@ -111,7 +112,9 @@ func (c *Client) sendLines(ctx context.Context, body io.Reader, n int) ([]Result
 		if err := json.Unmarshal(text, &answer); err != nil {
 			return results, fmt.Errorf("what answers at %s is no gateway: %w", c.base.Redacted(), err)
 		}
-		results = append(results, answer.result())
+		if answer.Stop == "" { // which the next event's answer says as well
+			results = append(results, answer.result())
+		}
 	}
 	return results, nil
 }

@@ -89,6 +89,7 @@ type Hub struct {
 	reads      *turns      // reads of histories under way
 	pages      *turns      // pages of histories that are held until they have been answered
 	owners     owners      // who is to be found when they are cut off
+	producers  producers   // who is to be told of stops
 	owed       owedCuts    // cuts that the broker has not taken
 	cutsKnown  atomic.Bool // the cuts that the broker remembers have been loaded
 	stop       context.CancelFunc

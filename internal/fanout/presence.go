@@ -22,6 +22,7 @@ type controlMessage struct {
 	Ask    *question `json:"ask,omitempty"`
 	Answer *answer   `json:"answer,omitempty"`
 	Cut    *cut      `json:"cut,omitempty"`
+	Stop   string    `json:"stop,omitempty"` // a topic
 }
 
 // A question asks every replica how many streams it has: of one topic, or of the public topics after a name.
@@ -191,6 +192,8 @@ func (h *Hub) control(payload []byte) {
 		h.questions.take(m.Answer)
 	case m.Cut != nil:
 		h.cutLocal(*m.Cut)
+	case m.Stop != "":
+		h.stopLocal(m.Stop)
 	}
 }
 

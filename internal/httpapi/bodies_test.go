@@ -209,7 +209,7 @@ func TestBodies_CreditIsCapped(t *testing.T) {
 func TestBodies_NoneIsWaitedForWhereNoneIsTaken(t *testing.T) {
 	g := newTestGateway(t, auth.None{}, Options{})
 	var withheld, sent []asked
-	for _, route := range []string{"GET /subscribe?topics=robot", "GET /topics", "GET /topics/robot/close", "DELETE /users/jack/streams", "GET /", "POST /nothing", "PUT /publish"} {
+	for _, route := range []string{"GET /subscribe?topics=robot", "GET /topics", "POST /topics/robot/stop", "DELETE /users/jack/streams", "GET /", "POST /nothing", "PUT /publish"} {
 		head := route + " HTTP/1.1\r\nHost: localhost\r\n"
 		for name, test := range map[string]struct {
 			body string

@@ -48,6 +48,7 @@ type lineReader struct {
 	spare   []line    // those taken last: their room is used again; guarded by mu
 	err     error     // why run has ended; guarded by mu
 	stopped bool      // guarded by mu
+	woken   bool      // take is to return though there is nothing; guarded by mu
 }
 
 func newLineReader(body io.Reader, control deadliner, maxLine int, parse func([]byte) line) *lineReader {
@@ -59,21 +60,30 @@ func newLineReader(body io.Reader, control deadliner, maxLine int, parse func([]
 	return l
 }
 
-// take waits for at least one line, and returns all that there are. They are valid until the next call. When there are
+// take waits for at least one line, or wake, and returns all that there are. They are valid until the next call. When there are
 // none left, it returns why: io.EOF, errLinesStopped, or the body's error.
 func (l *lineReader) take() ([]line, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.lines) == 0 {
+	for len(l.lines) == 0 && !l.woken {
 		if l.err != nil {
 			return nil, l.err
 		}
 		l.changed.Wait()
 	}
+	l.woken = false
 	clear(l.spare)
 	l.lines, l.spare, l.size = l.spare[:0], l.lines, 0
 	l.changed.Broadcast()
 	return l.spare, nil
+}
+
+// wake makes take return, now or when it is called next.
+func (l *lineReader) wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.woken = true
+	l.changed.Broadcast()
 }
 
 // stop makes run end soon. What it has read can still be taken.

@@ -39,6 +39,8 @@ func (a *API) publishLines(w http.ResponseWriter, r *http.Request, from sender, 
 	ctx, cancel := context.WithCancel(r.Context())
 	p := &linePublisher{api: a, from: from, key: key, errorsOnly: errorsOnly, ctx: ctx, send: context.WithoutCancel(ctx)}
 	reader := newLineReader(unpaced(r.Body), control, a.opts.MaxBodyBytes, p.parse)
+	p.produced = produced{api: a, who: from.who, reader: reader}
+	defer p.produced.end()
 	var tasks sync.WaitGroup
 	tasks.Go(reader.run)
 	tasks.Go(func() { a.stopLines(ctx, cancel, reader, from.who.Expires) })
@@ -105,6 +107,8 @@ type linePublisher struct {
 	errorsOnly       bool
 	answered, failed int // lines
 
+	produced produced
+
 	parsed int // lines so far, without those that were blank or too long; owned by the reader
 }
 
@@ -119,9 +123,12 @@ func (p *linePublisher) serve(w io.Writer, r *http.Request, control *http.Respon
 		if err := p.api.stillKnown(r); err != nil {
 			return err
 		}
-		if err := p.publish(lines); err != nil {
-			return err
+		if len(lines) > 0 {
+			if err := p.publish(lines); err != nil {
+				return err
+			}
 		}
+		p.out = p.produced.appendStops(p.out)
 		if len(p.out) == 0 {
 			continue
 		}
@@ -172,6 +179,9 @@ func (p *linePublisher) publishPart(lines []line) error {
 		if l.err == nil {
 			items = append(items, l.item)
 		}
+		for _, to := range l.item.targets {
+			p.produced.add(to)
+		}
 	}
 	// A publisher of lines is held back, not refused: it would have to send them again.
 	if err := p.api.pace(p.ctx, p.from, countTargets(items)); err != nil {
@@ -180,6 +190,9 @@ func (p *linePublisher) publishPart(lines []line) error {
 	results := p.api.publishItems(p.send, p.from, items)
 	for _, l := range lines {
 		n := len(l.item.targets)
+		for i, to := range l.item.targets {
+			p.produced.published(to, results[i].Err)
+		}
 		p.answer(l, results[:n])
 		results = results[n:]
 	}

@@ -125,6 +125,9 @@ func problemOf(err error) *problem {
 	case errors.Is(err, broker.ErrTopicClosed):
 		return newProblem(http.StatusConflict, "topic-closed", "Topic closed",
 			"the topic has been closed and takes no more events")
+	case errors.Is(err, broker.ErrTopicStopped):
+		return newProblem(http.StatusConflict, "stopped", "Stopped",
+			"somebody has asked for the topic to end; it takes nothing but its close, which may bring a last event")
 	case errors.Is(err, broker.ErrFull):
 		return unavailable("store-full", "Event store full", "the event store has no room; nothing was published")
 	case errors.Is(err, fanout.ErrBusy):

@@ -31,6 +31,7 @@ func (a *API) Routes() http.Handler {
 	r.Get("/topics/{topic}", a.handle(a.showTopic))
 	r.Get("/topics/{topic}/events", a.handle(a.topicEvents))
 	r.Post("/topics/{topic}/close", a.handle(a.closeTopic))
+	r.Post("/topics/{topic}/stop", a.handle(a.stopTopic))
 
 	r.Get("/users/me", a.handle(a.showMe))
 	r.Get("/users/{user}", a.handle(a.showUser))

@@ -22,17 +22,17 @@ func (e Envelope) Append(dst []byte) []byte {
 	if e.User != "" {
 		name, value = `{"user":`, e.User
 	}
-	dst = appendString(append(dst, name...), value)
+	dst = AppendString(append(dst, name...), value)
 	dst = append(append(dst, `,"data":`...), e.Data...)
 	if e.From != "" {
-		dst = appendString(append(dst, `,"from":`...), e.From)
+		dst = AppendString(append(dst, `,"from":`...), e.From)
 	}
 	return append(dst, '}')
 }
 
-// appendString appends s as a JSON string, unaltered but for what JSON demands: encoding/json would escape the
+// AppendString appends s as a JSON string, unaltered but for what JSON demands: encoding/json would escape the
 // characters of HTML and JavaScript as well.
-func appendString(dst []byte, s string) []byte {
+func AppendString(dst []byte, s string) []byte {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\ufffd")
 	}
