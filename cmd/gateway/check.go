@@ -126,7 +126,7 @@ func (f *faultList) checkRedis(c *config) {
 	f.unless(err == nil, "REDIS_PREFIX", "%s %v", shown(c.RedisPrefix), err)
 	c.redisTLS = f.readRedisTLS(c)
 	if c.RedisURL == "" {
-		f.unless(c.redisTLS == nil && c.SentinelUser == "" && c.SentinelPass == "", "REDIS_URL", "is missing, with others of Redis set")
+		f.unless(c.redisTLS == nil && c.SentinelUser == "" && c.SentinelPass == "" && c.Replicas == 0, "REDIS_URL", "is missing, with others of Redis set")
 		return
 	}
 	if err != nil {
@@ -185,6 +185,7 @@ func (f *faultList) checkNumbers(c *config) {
 		name         string
 		value, least int
 	}{
+		{"PUBLISH_REPLICAS", c.Replicas, 0},
 		{"HISTORY_SIZE", c.HistorySize, 0},
 		{"EMBEDDED_BYTES", int(c.EmbeddedBytes), 1 << 20},
 		{"MAX_EVENT_BYTES", int(c.MaxEventBytes), 1},

@@ -35,6 +35,7 @@ type config struct {
 	SentinelPass secret        `env:"REDIS_SENTINEL_PASSWORD" doc:"password for Sentinel itself"`
 	RedisPrefix  string        `env:"REDIS_PREFIX" envDefault:"gw" doc:"what all keys and channels begin with: gateways that share it are one, others on the same Redis never meet"`
 	RedisTimeout time.Duration `env:"REDIS_TIMEOUT" envDefault:"2s" doc:"time-out of a publish and of a read"`
+	Replicas     int           `env:"PUBLISH_REPLICAS" envDefault:"0" doc:"replicas of Redis that must have an event before its publish is acknowledged; 0: a failover may lose the latest"`
 	Partitions   int           `env:"PARTITIONS" envDefault:"16" doc:"partitions on a Redis Cluster, a power of two; the same on all replicas of a GATEWAY_REDIS_PREFIX, for good"`
 	Canary       time.Duration `env:"CANARY" envDefault:"1s" doc:"interval of the canary event that each replica sends itself; 3 missed and the connection is replaced"`
 	HistorySize  int           `env:"HISTORY_SIZE" envDefault:"1000" doc:"at least so many of the latest events are kept per topic; 0: no history"`

@@ -109,6 +109,7 @@ func (c config) redis() redis.Options {
 		Retention:  c.retention(),
 		Timeout:    c.RedisTimeout,
 		Partitions: c.Partitions,
+		Replicas:   c.Replicas,
 
 		TLS:              c.redisTLS,
 		SentinelUser:     c.SentinelUser,

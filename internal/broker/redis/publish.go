@@ -161,6 +161,9 @@ func (p *publisher) send(calls []*publishCall) {
 // prepare removes what the ops were refused for, or gives it time to pass.
 func (p *publisher) prepare(ctx context.Context, refused []*opCall, try int, pause time.Duration) error {
 	for _, o := range refused {
+		if p.redis.cluster != nil && goredis.HasErrorPrefix(o.result.Err, "MOVED") {
+			p.redis.cluster.ReloadState(ctx)
+		}
 		if !goredis.HasErrorPrefix(o.result.Err, "NOSCRIPT") {
 			continue
 		}
@@ -189,8 +192,14 @@ type opCall struct {
 
 // exec runs ops in one pipeline.
 func (p *publisher) exec(ctx context.Context, ops []*opCall) {
+	pipe, err := p.pipeline(ctx)
+	if err != nil {
+		for _, o := range ops {
+			o.result.Err = err
+		}
+		return
+	}
 	sp := &p.redis.spaces[p.part]
-	pipe := p.redis.client.Pipeline()
 	answers := make([]*goredis.Cmd, len(ops))
 	var highest broker.ID
 	for _, o := range ops {
@@ -200,12 +209,16 @@ func (p *publisher) exec(ctx context.Context, ops []*opCall) {
 	for i, o := range ops {
 		answers[i] = addOnce(ctx, pipe, p.redis.scripts.publishArgs(sp, o.op, floor, i == 0)...)
 	}
+	wait := p.addWait(ctx, pipe)
 	_, _ = pipe.Exec(ctx) // every answer has its own error
-	guardErr := p.guardAfter(ctx, answers, highest)
+	doubt := p.guardAfter(ctx, answers, highest)
+	if doubt == nil {
+		doubt = p.waited(wait)
+	}
 	for i, o := range ops {
 		text, err := answers[i].Text()
-		if err == nil && guardErr != nil {
-			o.result.Err = fmt.Errorf("%w: %w", broker.ErrUnavailable, guardErr)
+		if err == nil && doubt != nil {
+			o.result.Err = fmt.Errorf("%w: %w", broker.ErrUnavailable, doubt)
 			continue
 		}
 		if err != nil {
@@ -279,7 +292,12 @@ func refusedForNow(ops []*opCall) []*opCall {
 }
 
 func (o *opCall) isRefusedForNow() bool {
-	return o.result.Err != nil && (goredis.HasErrorPrefix(o.result.Err, "NOSCRIPT") || goredis.IsTryAgainError(o.result.Err))
+	for _, word := range []string{"NOSCRIPT", "TRYAGAIN", "MOVED", "ASK"} {
+		if goredis.HasErrorPrefix(o.result.Err, word) {
+			return true
+		}
+	}
+	return false
 }
 
 // resultOf reads the publish script's answer.

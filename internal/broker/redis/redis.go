@@ -24,6 +24,7 @@ type Options struct {
 	Retention  broker.Retention
 	Timeout    time.Duration // of a connection, a publish, a read [2s]
 	Partitions int           // of a cluster, a power of two [16]; always 1 elsewhere
+	Replicas   int           // of Redis, that must have an event before it is acknowledged
 	Log        *slog.Logger  // [discards]
 
 	TLS                            *tls.Config // for rediss: whom to trust, and the client's certificate [the system's trust, none]

@@ -27,6 +27,7 @@ func (sp *space) last(topic string) string    { return sp.prefix + "l:" + topic 
 func (sp *space) stream(topic string) string  { return sp.prefix + "t:" + topic }
 func (sp *space) channel(topic string) string { return sp.channels + "t:" + topic }
 func (sp *space) key(key string) string       { return sp.prefix + "k:" + key }
+func (sp *space) fence() string               { return sp.prefix + "fence" }
 func (sp *space) cuts() string                { return sp.prefix + "cuts" }
 func (sp *space) marks(replica string) string { return sp.channels + "m:" + replica }
 

@@ -33,9 +33,16 @@ func startServer(t testing.TB, command func(port string) *exec.Cmd) (string, *te
 // Start starts a redis-server of the test's own and returns its URL and a client.
 func Start(t testing.TB, args ...string) (string, *redis.Client) {
 	t.Helper()
+	url, client, _ := StartProcess(t, args...)
+	return url, client
+}
+
+// StartProcess is Start, and returns the process too, to be frozen or killed.
+func StartProcess(t testing.TB, args ...string) (string, *redis.Client, *testkit.Process) {
+	t.Helper()
 	dir := t.TempDir()
 	addr, server := startServer(t, func(port string) *exec.Cmd {
-		return exec.Command("redis-server", append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", ""}, args...)...) //nolint:gosec // a test's own arguments
+		return exec.Command("redis-server", append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", ""}, args...)...)
 	})
 	client := redis.NewClient(&redis.Options{Addr: addr})
 	t.Cleanup(func() { _ = client.Close() })
@@ -45,7 +52,7 @@ func Start(t testing.TB, args ...string) (string, *redis.Client) {
 		}
 		return client.Ping(context.Background()).Err()
 	})
-	return "redis://" + addr, client
+	return "redis://" + addr, client, server
 }
 
 // startMember starts a server that is to be part of a Cluster. Its nodes talk on a port of their own, by default 10,000 above
@@ -64,7 +71,7 @@ func StartCluster(t testing.TB) string {
 		addrs = append(addrs, strings.TrimPrefix(url, "redis://"))
 	}
 	args := append([]string{"--cluster", "create"}, addrs...)
-	create := exec.Command("redis-cli", append(args, "--cluster-yes")...) //nolint:gosec // a test's own arguments
+	create := exec.Command("redis-cli", append(args, "--cluster-yes")...)
 	if out, err := create.CombinedOutput(); err != nil {
 		t.Fatalf("create the cluster: %v\n%s", err, out)
 	}
