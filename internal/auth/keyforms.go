@@ -191,7 +191,7 @@ func checkName(text string) error {
 	case strings.HasPrefix(text, "file:"):
 		return errNameOfFile
 	}
-	if _, err := os.Stat(text); err == nil { //nolint:gosec // the setting is the operator's own
+	if _, err := os.Stat(text); err == nil {
 		return errNameOfFile
 	}
 	return nil

@@ -108,3 +108,19 @@ func TestWheel_TakesExpiriesFarAway(t *testing.T) {
 		}
 	})
 }
+
+// A stream whose notice, end and deadline are due together is told all the same: its page has to renew its token.
+func TestWheel_TellsStreamsThatExpireAtOnce(t *testing.T) {
+	inBubble(t, defaults(), func(t *testing.T, b *bubble) {
+		now := time.Now()
+		st := b.open(t, Params{
+			Expiry: now.Add(2 * time.Millisecond), Deadline: now.Add(3 * time.Millisecond),
+			NoticeAt: now.Add(time.Millisecond), Notice: sse.NewFrame([]byte("event: notice\ndata: {}\n"), ""),
+		})
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if body := st.body(); body != "event: notice\ndata: {}\n\n" || !st.isGone() {
+			t.Errorf("got %q, gone: %t", body, st.isGone())
+		}
+	})
+}

@@ -212,11 +212,11 @@ func (st *Stream) turn(now int64) int64 {
 			st.Push(e.notice)
 			e.notice, e.noticeAt = nil, never
 		}
-		if w.untilWall(e.at) == 0 {
-			st.end(reasonExpired, false)
+		switch {
+		case w.untilWall(e.at) == 0:
+			st.end(reasonExpired, false) // what is pending has a tick at least to be written
 			e.at = never
-		}
-		if w.untilWall(e.cutAt) == 0 {
+		case w.untilWall(e.cutAt) == 0:
 			st.end(reasonExpired, true)
 			e.cutAt = never
 		}
