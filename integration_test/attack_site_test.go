@@ -261,6 +261,7 @@ var titles = map[int]string{
 	http.StatusNotFound:              "Not found",
 	http.StatusMethodNotAllowed:      "Method not allowed",
 	http.StatusRequestEntityTooLarge: "Too large",
+	http.StatusUnsupportedMediaType:  "Unsupported encoding",
 	http.StatusTooManyRequests:       "Too many events",
 }
 
