@@ -51,6 +51,10 @@ func (w *withheld) Write(p []byte) (int, error) {
 			w.written += string(p)
 		}
 		open, changed := w.open, w.changed
+		var due <-chan time.Time
+		if !w.deadline.IsZero() {
+			due = time.After(time.Until(w.deadline))
+		}
 		w.mu.Unlock()
 		switch {
 		case late:
@@ -58,7 +62,10 @@ func (w *withheld) Write(p []byte) (int, error) {
 		case open:
 			return len(p), nil
 		}
-		<-changed
+		select {
+		case <-changed:
+		case <-due:
+		}
 	}
 }
 
@@ -183,4 +190,24 @@ func TestStream_NothingIsWrittenAfterTheEndOfARight(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who comes while the replica drains is told so: its head is not cut off, though waited for only a little.
+func TestStreams_HeadsWhileDraining(t *testing.T) {
+	inBubble(t, defaults(), func(t *testing.T, b *bubble) {
+		b.Drain(context.Background(), 0)
+		w, _, _ := b.openWithheld(t, Params{})
+		time.Sleep(headTime / 2)
+		w.giveWindow()
+		synctest.Wait()
+		if w.body() != first || b.Stats().Open != 0 {
+			t.Errorf("got %q, want %q, and %d streams are left", w.body(), first, b.Stats().Open)
+		}
+		_, _, opened := b.openWithheld(t, Params{})
+		time.Sleep(2 * headTime)
+		synctest.Wait()
+		if len(opened) != 1 || b.Stats().Open != 0 {
+			t.Errorf("%d streams are left", b.Stats().Open)
+		}
+	})
 }

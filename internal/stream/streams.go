@@ -26,8 +26,12 @@ var (
 	ErrClosed = errors.New("the streams have been closed")
 )
 
-// minStall is the least default of Options.Stall.
-const minStall = 30 * time.Second
+const (
+	// minStall is the least default of Options.Stall.
+	minStall = 30 * time.Second
+	// headTime is for the head of a stream that is opened while others are drained.
+	headTime = time.Second
+)
 
 // Options are the bounds and times of all streams.
 type Options struct {
@@ -140,14 +144,22 @@ func (s *Streams) Open(w http.ResponseWriter, r *http.Request, src Source, p Par
 	case errors.Is(err, http.ErrNotSupported):
 		// What ends streams, counts them and bounds them is in force before the head is written: that may take its time.
 		st.path = newResponsePath(w, r, s.wheel.now.Load())
-		s.enter(st, p)
+		draining := s.enter(st, p)
+		if draining {
+			_ = st.path.conn.SetWriteDeadline(time.Now().Add(headTime))
+		}
 		st.path.writeHead(st, p.First)
+		if draining {
+			st.end(reasonDrain, false)
+		}
 	case err != nil:
 		st.countOpen(-1)
 		s.forget()
 		return nil, fmt.Errorf("open stream: %w", err)
 	default:
-		s.enter(st, p)
+		if s.enter(st, p) {
+			st.end(reasonDrain, false)
+		}
 	}
 	st.begin()
 	return st, nil
@@ -159,15 +171,15 @@ func (s *Streams) engineTakes(r *http.Request) bool {
 	return s.engine != nil && r.TLS == nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 && r.Method != http.MethodHead
 }
 
-// enter puts a stream among the open ones.
-func (s *Streams) enter(st *Stream, p Params) {
+// enter puts a stream among the open ones. It reports whether they are being drained: then this one ends after its head.
+func (s *Streams) enter(st *Stream, p Params) (draining bool) {
 	s.wheel.add(st, p)
 	// Whoever drains or closes looks at the wheel after having said so: one of the two sees the other.
-	if draining, closed := s.stopping(); closed {
+	draining, closed := s.stopping()
+	if closed {
 		st.end(reasonDrain, true)
-	} else if draining {
-		st.end(reasonDrain, false)
 	}
+	return draining
 }
 
 // Drain ends every stream, evenly spread over the given time, each after its pending frames have been written.
