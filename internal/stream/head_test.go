@@ -88,7 +88,7 @@ func (b *bubble) openWithheld(t *testing.T, p Params) (*withheld, *source, <-cha
 		}
 		opened <- st
 		st.Push(frame(0, 1)) // what has come meanwhile
-		st.Serve()
+		_ = st.Serve()
 	})
 	synctest.Wait()
 	return w, src, opened
