@@ -52,11 +52,11 @@ manifests: ## deploy/kubernetes/gateway.yaml from the chart
 
 # One package at a time: each of them loads the machine and watches the clock.
 integration-test: setup ## real Redis, replicas, balancer, browser, faults
-	$(GOTESTSUM) --format testname -- -race -shuffle=on -p 1 -timeout 10m ./integration_test/...
+	$(GOTESTSUM) --format testname -- -race -shuffle=on -p 1 -timeout 20m ./integration_test/...
 
 compose-test: ## the compose stack; needs a Docker engine
 	scripts/setup compose
-	go test -tags compose -count 1 -timeout 15m -v ./integration_test/compose
+	go test -tags compose -count 1 -timeout 25m -v ./integration_test/compose
 
 soak: setup ## faults under load, for SOAK (1h)
 	go test -tags soak -count 1 -timeout 0 -v -run TestSoak ./integration_test -soak $(SOAK)
