@@ -197,7 +197,7 @@ func (pub *Publication) op() broker.Op {
 	return op
 }
 
-// eventType leaves the default type owesPosition, as the standard allows: some clients treat what has a name as something special.
+// eventType leaves the default type unsaid, as the standard allows: some clients treat what has a name as something special.
 func eventType(name string) string {
 	if name == sse.TypeMessage {
 		return ""

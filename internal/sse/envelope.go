@@ -75,5 +75,8 @@ func RawBlock(block []byte) ([]byte, bool) {
 	if json.Unmarshal(data, &text) == nil && data[0] == '"' {
 		data = []byte(text)
 	}
+	if event.Type == TypeMessage { // it was not written out
+		event.Type = ""
+	}
 	return AppendBlock(nil, event.Type, event.Retry, data), true
 }

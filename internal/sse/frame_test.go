@@ -108,14 +108,15 @@ func TestFrame_Raw(t *testing.T) {
 	tests := []struct {
 		name, eventType, data, want string
 	}{
-		{"string", "message", envelope(`"hi"`), "event: message\ndata: hi\nid: 1-0\n\n"},
-		{"lines", "message", envelope(`"a\nb\r\nc\rd"`), "event: message\ndata: a\ndata: b\ndata: c\ndata: d\nid: 1-0\n\n"},
-		{"empty string", "message", envelope(`""`), "event: message\ndata: \nid: 1-0\n\n"},
-		{"number keeps its literal", "message", envelope(`1e2`), "event: message\ndata: 1e2\nid: 1-0\n\n"},
-		{"object", "message", envelope(`{"a":[1,"<b>"]}`), "event: message\ndata: {\"a\":[1,\"<b>\"]}\nid: 1-0\n\n"},
-		{"null", "message", envelope(`null`), "event: message\ndata: null\nid: 1-0\n\n"},
+		{"string", "", envelope(`"hi"`), "data: hi\nid: 1-0\n\n"},
+		{"lines", "", envelope(`"a\nb\r\nc\rd"`), "data: a\ndata: b\ndata: c\ndata: d\nid: 1-0\n\n"},
+		{"empty string", "", envelope(`""`), "data: \nid: 1-0\n\n"},
+		{"number keeps its literal", "", envelope(`1e2`), "data: 1e2\nid: 1-0\n\n"},
+		{"object", "", envelope(`{"a":[1,"<b>"]}`), "data: {\"a\":[1,\"<b>\"]}\nid: 1-0\n\n"},
+		{"a type", "x", envelope(`1`), "event: x\ndata: 1\nid: 1-0\n\n"},
+		{"null", "", envelope(`null`), "data: null\nid: 1-0\n\n"},
 		{"a gap has no data of its own", "gap", `{"topic":"t","after":"0-1"}`, "event: gap\ndata: {\"topic\":\"t\",\"after\":\"0-1\"}\nid: 1-0\n\n"},
-		{"not JSON", "message", `hi`, "event: message\ndata: hi\nid: 1-0\n\n"},
+		{"not JSON", "", `hi`, "data: hi\nid: 1-0\n\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -145,7 +146,7 @@ func TestFrame_RawIsSharedByConcurrentCallers(t *testing.T) {
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			if got, want := string(frame.Raw().Bytes()), "event: message\ndata: hi\nid: 1-0\n\n"; got != want {
+			if got, want := string(frame.Raw().Bytes()), "data: hi\nid: 1-0\n\n"; got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
