@@ -149,12 +149,13 @@ func readProblem(response *http.Response) error {
 	return problem
 }
 
-// wait waits after the n-th failure in a row, and reports false when ctx is done first.
-func wait(ctx context.Context, n int) bool {
+// backoff is how long to wait after the n-th failure in a row.
+func backoff(n int) time.Duration {
 	most := min(lastRetry, firstRetry<<min(n, 10))
-	return waitFor(ctx, most/2+rand.N(most/2+1))
+	return most/2 + rand.N(most/2+1)
 }
 
+// waitFor reports false when ctx is done first.
 func waitFor(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

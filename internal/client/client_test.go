@@ -17,6 +17,7 @@ import (
 
 	"sse-gateway/internal/client"
 	"sse-gateway/internal/sse"
+	"sse-gateway/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -158,6 +159,28 @@ func TestFollow_GoesOnWhereItWas(t *testing.T) {
 				t.Errorf("asked %q, want %q", asked, tt.asked)
 			}
 		})
+	}
+}
+
+// A refusal breaks off in the middle of its block; what it asks for holds all the same, as the standard has it.
+func TestFollow_WaitsForAsLongAsARefusalSays(t *testing.T) {
+	s := &script{answers: []http.HandlerFunc{stream(": not now: too many streams\nretry: 1\n✂"), stream(": not now: too many streams\nretry: 600000\n✂"), noContent}}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	c := s.start(t, client.Options{Notice: func(string) {}})
+	go func() {
+		done <- c.Follow(ctx, &client.Subscription{Topics: []string{"a"}}, func(sse.Event) error { return nil })
+	}()
+	testkit.WaitFor(t, "it comes back after a moment", func() bool { asked, _ := s.requests(); return len(asked) == 2 })
+	select {
+	case err := <-done:
+		t.Fatalf("it does not wait: %v", err)
+	case <-time.After(time.Second): // a wait of its own would be over
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("it ends with %v", err)
 	}
 }
 

@@ -104,6 +104,9 @@ func (f *follower) stream(ctx context.Context) error {
 	events.Comments = true
 	for {
 		event, err := events.Next()
+		if retry := events.Retry(); retry > 0 {
+			f.retry = time.Duration(retry) * time.Millisecond
+		}
 		if err != nil {
 			return f.over()
 		}
@@ -127,9 +130,6 @@ func (f *follower) over() error {
 
 // take passes an event on, and keeps what it says of the stream itself.
 func (f *follower) take(event sse.Event) error {
-	if event.Retry > 0 {
-		f.retry = time.Duration(event.Retry) * time.Millisecond
-	}
 	if event.Type != "" { // neither a comment nor a bare position
 		if err := f.each(event); err != nil {
 			return stopError{err}
@@ -150,10 +150,10 @@ func (f *follower) take(event sse.Event) error {
 	return nil
 }
 
-// waitToReconnect waits for as long as the gateway has asked for; after a second failure in a row longer and longer.
+// waitToReconnect waits for as long as the gateway has asked for, and after a second failure in a row longer and longer.
 func (f *follower) waitToReconnect(ctx context.Context, failures int) bool {
-	if failures < 2 && f.retry > 0 {
-		return waitFor(ctx, f.retry)
+	if failures < 2 {
+		return waitFor(ctx, cmp.Or(f.retry, firstRetry))
 	}
-	return wait(ctx, failures)
+	return waitFor(ctx, max(f.retry, backoff(failures)))
 }

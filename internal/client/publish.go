@@ -66,7 +66,7 @@ func (c *Client) Publish(ctx context.Context, events [][]byte) ([]Result, error)
 			return results, nil
 		}
 		c.opts.Notice(fmt.Sprintf("%v; trying again", results[open[0]].Err))
-		if !wait(ctx, failures) {
+		if !waitFor(ctx, backoff(failures)) {
 			return results, context.Cause(ctx)
 		}
 	}

@@ -3,6 +3,7 @@ package sse
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"io"
 	"strconv"
 )
@@ -29,6 +30,7 @@ type Decoder struct {
 	begun  bool   // the first line has been read
 	skipLF bool   // the last line ended in CR
 
+	retry  int    // ms, the last one set; 0: none
 	lastID string // of the last whole block
 	block  block  // the block under way; a comment inside it does not end it
 }
@@ -68,8 +70,13 @@ func (d *Decoder) Next() (Event, error) {
 			continue
 		}
 		d.block.add(string(name), value)
+		d.retry = cmp.Or(d.block.event.Retry, d.retry)
 	}
 }
+
+// Retry is the reconnection time in ms that the stream has asked for last; 0: it has not. It counts also in a block that is not
+// finished.
+func (d *Decoder) Retry() int { return d.retry }
 
 // endBlock ends the block under way at its blank line, and tells whether it is something to return.
 func (d *Decoder) endBlock() (Event, bool) {

@@ -77,6 +77,16 @@ func TestDecoder_Comments(t *testing.T) {
 	}
 }
 
+// A stream may break off in the middle of a block: the reconnection time that it has set holds.
+func TestDecoder_RetryHoldsBeforeItsBlockEnds(t *testing.T) {
+	decoder := sse.NewDecoder(strings.NewReader("retry: 10\ndata: a\n\n: not now\nretry: 200\nretry: x\n"))
+	for _, want := range []int{10, 200} {
+		if _, err := decoder.Next(); decoder.Retry() != want {
+			t.Errorf("got %d, %v, want %d", decoder.Retry(), err, want)
+		}
+	}
+}
+
 // An event that ends in CR is complete: waiting for a possible LF would hold it up until the next one.
 func TestDecoder_DoesNotWaitForTheLineFeedAfterCR(t *testing.T) {
 	reader, writer := io.Pipe()
