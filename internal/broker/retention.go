@@ -17,7 +17,8 @@ type Retention struct {
 	// while nothing is published. So a mark moves the clock on as soon as it is QuietLag behind the time, and a last id
 	// is kept for longer than K (LastIDKept): when it is forgotten, the clock proves that every position below it is
 	// older than K. With K = 24 h: an event of 00:00 is known until 06:00 of the next day; the clock is then at 03:00
-	// or later, and a stream that was there at 23:59, before the event, is told a gap.
+	// or later, and a stream that was there at 23:59, before the event, is told a gap. These are rules 13 and 23 of
+	// docs/exactness.md.
 	LastID time.Duration
 	// Close is how long a close holds, and a stop: a little longer than the history that it ends [Events and a minute].
 	Close time.Duration

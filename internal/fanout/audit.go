@@ -58,7 +58,7 @@ func (p *partition) audited(a *audit, tails []broker.Tail) {
 //	a last id of 12 proves that the broker has lost 18
 //
 // No last id proves a loss if 18 is young. An old one expires: before the broker forgets it the chain is moved on to the
-// watermark, since nothing has come in the topic up to there.
+// watermark, since nothing has come in the topic up to there (rule 23).
 func (p *partition) auditLocked(was *audited, last, watermark broker.ID) {
 	t, k := was.topic, p.keep.LastID
 	young := watermark.Minus(k / 2).Less(was.chain)

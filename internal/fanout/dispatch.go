@@ -178,7 +178,7 @@ func (p *partition) bornLocked(born broker.ID) {
 }
 
 // birthLocked takes note that the broker lost events before born: every topic of every stream has a gap there, since
-// nobody can tell any more what was lost.
+// nobody can tell any more what was lost (rule 22).
 func (p *partition) birthLocked(born broker.ID) {
 	first := p.evidence.born.IsZero()
 	if !p.evidence.reborn(born) || first {

@@ -86,7 +86,7 @@ func (e *evidence) forgotten(keep time.Duration) broker.ID {
 	return broker.Later(e.born, e.watermark.Minus(keep))
 }
 
-// sure is the id after which a stream at pos may miss something at a birth. The broker came back before anybody noticed that it
+// sure (rule 22) is the id after which a stream at pos may miss something at a birth. The broker came back before anybody noticed that it
 // had lost events, and what it published meanwhile seemed to continue what was left: so it is not pos, but the watermark at
 // which the last connection ended. The connection ended at 40, the broker forgot 41 and 42, gave 43 to a new event, and only then
 // was born again at 44: a stream at 43 is told a gap after 40.

@@ -184,7 +184,7 @@ func (h *Hub) Publish(ctx context.Context, pubs []Publication) []broker.Result {
 	return h.publish(ctx, ops)
 }
 
-// op encodes the event, once for all replicas.
+// op encodes the event, once for all replicas. Its key is that of a publisher and a topic (rule 4).
 func (pub *Publication) op() broker.Op {
 	envelope := sse.Envelope{Data: pub.Data, From: pub.From}
 	envelope.Topic, envelope.User = address.Parse(pub.Topic).Fields()

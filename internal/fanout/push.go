@@ -85,7 +85,7 @@ func (sh *share) moveLocked(pos broker.ID) {
 	}
 }
 
-// finishLocked ends the stream when this was the last of its partitions with an open topic. The client is told its position
+// finishLocked (rule 21) ends the stream when this was the last of its partitions with an open topic. The client is told its position
 // first: it comes back with it, and is answered that there is nothing more.
 func (sh *share) finishLocked() {
 	if !sh.live || sh.finished {

@@ -69,7 +69,7 @@ type membership struct {
 	slot  int
 }
 
-// StartID is the id of the stream's ready event: where a client goes on that drops before its first event. It is empty
+// StartID is the id of the stream's ready event (rule 9): where a client goes on that drops before its first event. It is empty
 // where the client must come back as it came.
 func (s *Subscription) StartID() string {
 	if s.start.kind == startLast {
@@ -87,7 +87,7 @@ func (s *Subscription) StartID() string {
 }
 
 // Closed tells whether every topic is closed and the stream has all their events: there is nothing to wait for. An inbox
-// never closes, and does not count.
+// never closes, and does not count (rule 21).
 func (s *Subscription) Closed() bool {
 	topics := 0
 	for _, sh := range s.shares {

@@ -17,7 +17,7 @@ type Frame struct {
 	raw   atomic.Pointer[Frame]
 }
 
-// NewFrame makes the frame of a block (see AppendBlock) under an id. The id is the frame's last field, since some
+// NewFrame makes the frame of a block (see AppendBlock) under an id. The id is the frame's last field (rule 7 of docs/exactness.md), since some
 // parsers take an id over at its line and not at the blank line. An empty id leaves the field out.
 func NewFrame(block []byte, id string) *Frame {
 	size := len(block) + 1

@@ -19,7 +19,7 @@ local function less(a, b)
   return ams < bms or (ams == bms and aseq < bseq)
 end
 
--- nextid gives out an id above floor, and above last if there is one.
+-- nextid gives out an id above floor, and above last if there is one (rule 2).
 local function nextid(clock, floor, last)
   local id = call('XADD', clock, '*', 'i', '')
   if sub(id, -1) == '0' then call('XTRIM', clock, 'MAXLEN', '~', 1) end
@@ -34,7 +34,7 @@ local function nextid(clock, floor, last)
 end
 
 -- birth notes that events were lost before the id that it gives out, above floor, and tells every replica (see
--- Mark.Born).
+-- Mark.Born, and rule 22).
 local function birth(clock, born, floor)
   local id = nextid(clock, floor)
   call('SET', born, id)

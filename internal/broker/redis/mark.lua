@@ -1,5 +1,5 @@
 -- Sends a mark (see Broker.Mark). It writes only for a birth, or where nothing has been published for so long that
--- the clock has to be moved on (see Retention.QuietLag).
+-- the clock has to be moved on (rule 23; see Retention.QuietLag).
 --
 -- When Redis is full the clock can't be moved on: the mark then tells the old head, which is as true, and the next
 -- one tries again. A head that is not written down could be told sooner, but after a failover, or a step back of the

@@ -6,7 +6,7 @@
 --   last: the topic's last id, after a "c" if that is its close; since a stop "s<ms>:" and the id, if there is one
 --   returns the id, or "closed", or "stopped": by this, or before
 --
--- The order is that of the rules: a birth? closed? stopped? known key? then the id, the event, the last id, the key;
+-- The order is that of rule 1: a birth? closed? stopped? known key? then the id, the event, the last id, the key;
 -- the frame last. The first write is refused when Redis is full, and nothing is done. Expiries are renewed when the
 -- first DIGITS digits of the id have changed, a fraction of their time. Ids also stand still, after the clock was set
 -- back, until it has caught up: an event in the same ms as the topic's last looks how long ago they were renewed.
@@ -51,7 +51,7 @@ if not last then
   born = born or call('GET', KEYS[2]) or birth(KEYS[1], KEYS[2], floor)
 end
 local id = nextid(KEYS[1], floor, last)
-local prev = last
+local prev = last -- rule 3
 if not prev then
   prev = string.format('%.0f-0', math.max(parts(id) - RETENTION, 0))
   if less(prev, born) then prev = born end
