@@ -29,16 +29,21 @@ func addOnce(ctx context.Context, pipe goredis.Pipeliner, args ...any) *goredis.
 	return cmd
 }
 
-// runScript runs a script of a partition, which it loads first if Redis does not have it. args begin with the number of keys.
+// runScript runs a script of a partition. args begin with the number of keys.
 func (r *Broker) runScript(ctx context.Context, part int, script *goredis.Script, args []any) error {
-	command := append([]any{"EVALSHA", script.Hash()}, args...)
-	err := r.do(ctx, command...).Err()
+	_, err := r.answerScript(ctx, part, script, append([]any{"EVALSHA", script.Hash()}, args...))
+	return err
+}
+
+// answerScript runs a script of a partition, which it loads first if Redis does not have it, and returns its answer.
+func (r *Broker) answerScript(ctx context.Context, part int, script *goredis.Script, command []any) (any, error) {
+	answer, err := r.do(ctx, command...).Result()
 	for try := 0; try < 2 && goredis.HasErrorPrefix(err, "NOSCRIPT"); try++ {
 		if err = r.loadScript(ctx, part, try, script); err == nil {
-			err = r.do(ctx, command...).Err()
+			answer, err = r.do(ctx, command...).Result()
 		}
 	}
-	return err
+	return answer, err
 }
 
 // loadScript loads a script where a partition lives. If that has not helped, the partition is on its way to another node of

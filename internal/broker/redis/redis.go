@@ -34,6 +34,7 @@ type Options struct {
 // Broker is a broker on Redis 7 or Valkey: alone, behind Sentinel, or a Cluster.
 type Broker struct {
 	opts       Options
+	target     target
 	client     goredis.UniversalClient
 	reader     goredis.UniversalClient // of events: long reads keep no publish and no mark from a connection
 	cluster    *goredis.ClusterClient  // nil unless the client is one
@@ -65,7 +66,7 @@ func New(opts Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Broker{opts: opts, client: newClient(universal, target.kind, opts.Timeout), reader: newClient(universal, target.kind, opts.Timeout)}
+	r := &Broker{opts: opts, target: target, client: newClient(universal, target.kind, opts.Timeout), reader: newClient(universal, target.kind, opts.Timeout)}
 	if r.cluster, _ = r.client.(*goredis.ClusterClient); r.cluster == nil {
 		r.opts.Partitions = 1
 	}

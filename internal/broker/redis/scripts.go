@@ -21,11 +21,13 @@ var (
 	luaMark string
 	//go:embed guard.lua
 	luaGuard string
+	//go:embed fit.lua
+	luaFit string
 )
 
 // scripts are the Lua scripts with the broker's settings put in.
 type scripts struct {
-	publish, mark, guard *goredis.Script
+	publish, mark, guard, fit *goredis.Script
 }
 
 // publishCommand sends to the channels that a feed subscribes to.
@@ -40,6 +42,7 @@ func newScripts(opts Options, db int, cluster bool) scripts {
 	before := prelude(opts, db, cluster) + luaIDs
 	return scripts{
 		publish: goredis.NewScript(before + luaPublish), mark: goredis.NewScript(before + luaMark), guard: goredis.NewScript(before + luaGuard),
+		fit: goredis.NewScript(before + luaFit),
 	}
 }
 

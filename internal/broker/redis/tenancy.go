@@ -44,6 +44,7 @@ type tenancy struct {
 	charter string
 	held    atomic.Bool  // the store had the charter when it was last looked at
 	looked  atomic.Int64 // when that was, Unix ns
+	fits    atomic.Bool  // Redis has been seen to let the gateway do what it does
 
 	stop    context.CancelFunc
 	stopped context.Context //nolint:containedctx // ends the looks of a broker that is closed
@@ -73,6 +74,14 @@ func (t *tenancy) check(ctx context.Context) error {
 	}
 	switch {
 	case errors.Is(err, goredis.Nil), err == nil && found == t.charter:
+		if !t.fits.Load() {
+			if err := t.redis.fit(ctx); err != nil {
+				return err
+			}
+			if t.fits.CompareAndSwap(false, true) {
+				t.redis.introduce(ctx)
+			}
+		}
 		t.looked.Store(time.Now().UnixNano())
 		t.held.Store(true)
 		return nil
@@ -83,7 +92,7 @@ func (t *tenancy) check(ctx context.Context) error {
 	case goredis.HasErrorPrefix(err, "OOM"):
 		return nil
 	}
-	return fmt.Errorf("ask whose the keys are that begin with %q: %w", t.redis.opts.Prefix, err)
+	return fmt.Errorf("ask whose the keys are that begin with %q: %w", t.redis.opts.Prefix, explained(err, &t.redis.target))
 }
 
 // ensure looks at the store unless it is known to be this gateway's own.
