@@ -8,15 +8,8 @@ import (
 
 // readDeep reads the broker's history from the share's position up to the watermark.
 func (sh *share) readDeep(ctx context.Context) error {
-	p := sh.p
-	p.mu.Lock()
-	end, born, from := p.evidence.watermark, p.evidence.born, sh.pos
-	limit := max(p.opts.bounds.deepEvents/max(len(sh.topics), 1), p.opts.bounds.deepPage)
-	m := &merge{broker: sh.sub.hub.broker, partition: p.index, end: end, forgotten: p.forgotten, limit: limit, bytes: p.opts.QueueBytes / 2}
-	for i := range sh.topics {
-		m.readers = append(m.readers, newReader(sh.topics[i].topic.name, sh.pos, sh.quietUpTo(born)))
-	}
-	p.mu.Unlock()
+	p, from := sh.p, sh.pos
+	m, born := sh.merge(max(p.opts.bounds.deepEvents/max(len(sh.topics), 1), p.opts.bounds.deepPage))
 	if sh.sub.start.kind == startLast && sh.pos.IsBeginning() {
 		if err := sh.skipToNewest(ctx, m); err != nil {
 			return err
@@ -37,6 +30,24 @@ func (sh *share) readDeep(ctx context.Context) error {
 		return nil
 	}
 	return sh.drain(ctx, m)
+}
+
+// merge returns one of the topics' histories from the share's position up to the watermark, by pages of so many events, and the birth
+// that is known by then.
+func (sh *share) merge(limit int) (m *merge, born broker.ID) {
+	p := sh.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	born = p.evidence.born
+	m = &merge{broker: sh.sub.hub.broker, partition: p.index, end: p.evidence.watermark, forgotten: p.forgotten, limit: limit, bytes: p.opts.QueueBytes / 2}
+	for i := range sh.topics {
+		r := newReader(sh.topics[i].topic.name, sh.pos, sh.quietUpTo(born))
+		if begins, known := sh.sub.delivery.begins[r.topic]; known && sh.pos.IsBeginning() {
+			r = newReader(r.topic, begins, broker.ID{})
+		}
+		m.readers = append(m.readers, r)
+	}
+	return m, born
 }
 
 // quietUpTo is the id up to which a first visit is told no gap: it asked for what there is.

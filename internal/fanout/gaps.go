@@ -11,6 +11,11 @@ import (
 // pushGapLocked tells the stream a gap (rule 14). It has an id only if it tells a position that is above the stream's.
 func (sh *share) pushGapLocked(it *item, frames gapFrames) {
 	defer sh.sub.order()()
+	if sh.sub.eventsOnly {
+		sh.sub.sink.End(sse.EndLost)
+		sh.live = false
+		return
+	}
 	id := ""
 	if sh.pos.Less(it.tell) {
 		sh.pos = it.tell

@@ -37,7 +37,7 @@ func (sh *share) beat(sink Sink) {
 
 // beatLocked pushes the heartbeat. The lock is that which guards the stream's position.
 func (s *Subscription) beatLocked(sink Sink, moved, old bool) {
-	if old || (moved && s.owesPosition) {
+	if (old || (moved && s.owesPosition)) && !s.eventsOnly {
 		sink.Push(positionFrame(s.noteToldLocked()))
 	} else {
 		sink.Push(s.hub.comment)

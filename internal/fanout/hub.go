@@ -276,6 +276,9 @@ type JoinRequest struct {
 	Owner  string   // who is cut off by Cut(owner): the token's subject, or the user
 	Start  Start    // where the stream begins
 	Raw    bool     // frames in the form of raw=1
+	// EventsOnly: nothing is pushed but what was published, and heartbeats: no gap, close or position. The stream ends where a
+	// gap would be told. See Subscription.Look.
+	EventsOnly bool
 	Client string   // whose turn it is when what the stream missed is read: the token's subject, or an address
 }
 

@@ -34,7 +34,7 @@ func (h *Hub) Join(ctx context.Context, req JoinRequest) (*Subscription, error) 
 
 // subscribe adds a new subscription to its topics.
 func (h *Hub) subscribe(req JoinRequest) *Subscription {
-	s := &Subscription{hub: h, owner: strings.Clone(req.Owner), raw: req.Raw, start: req.Start, delivery: &delivery{client: req.Client}}
+	s := &Subscription{hub: h, owner: strings.Clone(req.Owner), raw: req.Raw, eventsOnly: req.EventsOnly, start: req.Start, delivery: &delivery{client: req.Client}}
 	h.owners.add(s)
 	byPartition := make(map[*partition][]string, 1)
 	for _, name := range req.Topics {

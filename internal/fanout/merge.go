@@ -272,19 +272,28 @@ func (m *merge) firstInHand() broker.ID {
 
 // read reads a page of each of some topics.
 func (m *merge) read(ctx context.Context, batch []*reader) error {
-	reads := make([]broker.Read, len(batch))
-	for i, r := range batch {
-		reads[i] = broker.Read{Topic: r.topic, After: r.has, Limit: m.limit, Bytes: max(m.bytes/len(batch), 1)}
-	}
-	tails, err := m.broker.Read(ctx, m.partition, reads)
+	tails, err := m.tails(ctx, batch)
 	if err != nil {
-		return fmt.Errorf("read the history of %d topics: %w", len(reads), err)
+		return err
 	}
 	for i, r := range batch {
 		r.next = broker.ID{}
 		m.take(r, tails[i])
 	}
 	return nil
+}
+
+// tails asks the broker for a page of each of some topics.
+func (m *merge) tails(ctx context.Context, batch []*reader) ([]broker.Tail, error) {
+	reads := make([]broker.Read, len(batch))
+	for i, r := range batch {
+		reads[i] = broker.Read{Topic: r.topic, After: r.has, Limit: m.limit, Bytes: max(m.bytes/len(batch), 1)}
+	}
+	tails, err := m.broker.Read(ctx, m.partition, reads)
+	if err != nil {
+		return nil, fmt.Errorf("read the history of %d topics: %w", len(reads), err)
+	}
+	return tails, nil
 }
 
 // take adds a page to a reader. An event whose predecessor is later than what the reader has proves that something

@@ -12,6 +12,11 @@ func (sh *share) pushEventLocked(e broker.Entry) {
 	if !sh.pos.Less(e.ID) {
 		return
 	}
+	if e.Close && sh.sub.eventsOnly {
+		sh.moveLocked(e.ID)
+		sh.finishLocked()
+		return
+	}
 	frame := e.Frame
 	if sh.sub.raw {
 		frame = frame.Raw()
@@ -66,7 +71,7 @@ func (s *Subscription) noteToldLocked() string {
 
 // sayPositionLocked tells the client the stream's position if it has not been told. The lock is that which guards the position.
 func (s *Subscription) sayPositionLocked() {
-	if s.owesPosition {
+	if s.owesPosition && !s.eventsOnly {
 		s.sink.Push(positionFrame(s.noteToldLocked()))
 	}
 }

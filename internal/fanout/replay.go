@@ -44,6 +44,8 @@ func (s *Subscription) Deliver(ctx context.Context, sink Sink) error {
 type delivery struct {
 	client string             // JoinRequest.Client
 	stop   context.CancelFunc // nil before Deliver
+	// begins: what Look has seen of a stream that wants the whole of its topics. By topic: what is above the id is to be there.
+	begins map[string]broker.ID
 }
 
 func (s *Subscription) delivered() {

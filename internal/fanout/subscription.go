@@ -21,6 +21,8 @@ type Subscription struct {
 	hub    *Hub
 	owner  string
 	raw    bool
+	// eventsOnly: nothing is pushed but what was published. Where a gap would be told the stream ends.
+	eventsOnly bool
 	start  Start
 	shares []*share // by partition, those that the stream uses
 	rest   cursor   // of several partitions: ids of those that the stream does not use now

@@ -141,6 +141,9 @@ func problemOf(err error) *problem {
 		return unavailable("outcome-unknown", "Event store unavailable",
 			"the event store did not answer; a publish may or may not have taken effect: "+
 				"trying again is safe with the same key")
+	case errors.Is(err, fanout.ErrLost):
+		return newProblem(http.StatusGone, "events-lost", "Events lost",
+			"events after the position that was asked for are no longer kept; begin anew, for example with since=last:100, and do not rely on what came before")
 	case errors.Is(err, fanout.ErrCut):
 		return forbidden("the streams of this user have been ended")
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -20,8 +20,8 @@ type parameters struct {
 
 func subscribeParameters() *parameters {
 	return &parameters{
-		names:    []string{"topics", "topic", "user", "since", "raw", "last_event_id", "access_token"},
-		single:   []string{"since", "raw"},
+		names:    []string{"topics", "topic", "user", "since", "raw", "control", "last_event_id", "access_token"},
+		single:   []string{"since", "raw", "control"},
 		position: "last_event_id",
 	}
 }
@@ -173,10 +173,10 @@ func lastEventIDOf(r *http.Request) string {
 	return cmp.Or(r.Header.Get("Last-Event-ID"), position)
 }
 
-// flag reads a parameter that is a yes or no.
-func flag(query url.Values, name string) (bool, error) {
+// flag reads a parameter that is a yes or no; byDefault is what it is without.
+func flag(query url.Values, name string, byDefault bool) (bool, error) {
 	if !query.Has(name) {
-		return false, nil
+		return byDefault, nil
 	}
 	switch value := query.Get(name); value {
 	case "1", "true":

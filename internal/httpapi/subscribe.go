@@ -48,7 +48,8 @@ func (s *subscription) Leave() {
 }
 
 // subscribe opens a stream. A browser's EventSource gives up for good on any status but 200, so whatever may be better the
-// next time is told as a stream that ends at once; only a refusal that can never succeed is a problem.
+// next time is told as a stream that ends at once; only a refusal that can never succeed is a problem. Who has asked for events only is
+// told everything by a status.
 func (a *API) subscribe(w http.ResponseWriter, r *http.Request) error {
 	who, err := a.identify(r)
 	if errors.Is(err, auth.ErrKeysUnavailable) {
@@ -93,17 +94,20 @@ func (a *API) join(w http.ResponseWriter, r *http.Request, req fanout.JoinReques
 	sub := &subscription{Subscription: joined, lease: lease}
 	if sub.Closed() {
 		sub.Leave()
-		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(http.StatusNoContent)
-		return nil
+		return a.nothingToSend(w, r, nil)
 	}
 	if err := a.stillKnown(r); err != nil { // the user may have been cut off just before the join
 		sub.Leave()
 		return err
 	}
-	params := expiry(who.Expires, a.clock())
-	params.First = a.ready(req, sub.StartID())
+	if req.EventsOnly {
+		if nothing, err := sub.Look(r.Context()); nothing || err != nil {
+			sub.Leave()
+			return a.nothingToSend(w, r, err)
+		}
+	}
 	streamHeaders(w)
+	params := a.params(req, who, sub)
 	st, err := a.streams.Open(w, r, sub, params)
 	if err != nil {
 		sub.Leave()
@@ -118,6 +122,33 @@ func (a *API) join(w http.ResponseWriter, r *http.Request, req fanout.JoinReques
 		st.End(stream.ReasonError)
 	}
 	serve(st)
+	return nil
+}
+
+// params are those of the stream: how it begins, and when it ends.
+func (a *API) params(req fanout.JoinRequest, who auth.Identity, sub *subscription) stream.Params {
+	params := expiry(who.Expires, a.clock())
+	if req.EventsOnly {
+		// The first event goes on in the block that this begins: some clients take a block without data for an event.
+		params.First, params.Notice = sse.AppendRetry(nil, spread(a.opts.Retry)), nil
+	} else {
+		params.First = a.ready(req, sub.StartID())
+	}
+	return params
+}
+
+// nothingToSend answers that there is nothing to wait for, or with err why nobody knows.
+func (a *API) nothingToSend(w http.ResponseWriter, r *http.Request, err error) error {
+	switch {
+	case errors.Is(err, fanout.ErrLost):
+		return err
+	case errors.Is(err, fanout.ErrBusy):
+		return err
+	case err != nil:
+		return a.notJoined(w, r, err)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
@@ -143,9 +174,14 @@ func (a *API) notJoined(w http.ResponseWriter, r *http.Request, err error) error
 func (a *API) joinRequest(r *http.Request, query url.Values, who auth.Identity) (fanout.JoinRequest, error) {
 	req := fanout.JoinRequest{User: query.Get("user"), Owner: who.Subject, Client: a.client(r, who)}
 	var err error
-	if req.Raw, err = flag(query, "raw"); err != nil {
+	if req.Raw, err = flag(query, "raw", false); err != nil {
 		return req, err
 	}
+	control, err := flag(query, "control", true)
+	if err != nil {
+		return req, err
+	}
+	req.EventsOnly = !control
 	if req.Topics, err = a.topicsOf(query); err != nil {
 		return req, err
 	}
@@ -228,6 +264,9 @@ func (a *API) ready(req fanout.JoinRequest, id string) []byte {
 // metric's label.
 func (a *API) later(w http.ResponseWriter, r *http.Request, retry time.Duration, reason, why string) error {
 	a.metrics.refused.WithLabelValues(reason).Inc()
+	if control, err := flag(r.URL.Query(), "control", true); err == nil && !control {
+		return notNow(retry, reason, why)
+	}
 	streamHeaders(w)
 	if r.Method == http.MethodHead {
 		return nil
@@ -249,6 +288,16 @@ func (a *API) later(w http.ResponseWriter, r *http.Request, retry time.Duration,
 		_ = http.NewResponseController(w).Flush()
 	}
 	panic(http.ErrAbortHandler)
+}
+
+// notNow is what later answers to who has asked for events only.
+func notNow(retry time.Duration, reason, why string) error {
+	p := unavailable("not-now", "Not now", why)
+	if reason == refusedLimit {
+		p = newProblem(http.StatusTooManyRequests, "too-many-streams", "Too many streams", "%s", why)
+	}
+	p.retryAfter = time.Duration(spread(retry)) * time.Millisecond
+	return p
 }
 
 // A refusal is the source of a stream that there is none of.

@@ -26,4 +26,5 @@ func Reserved(eventType string) bool {
 const (
 	EndClosed = "closed" // every topic was closed
 	EndCut    = "cut"    // the user was cut off
+	EndLost   = "lost"   // events are missing, and the stream takes no gap
 )

@@ -16,6 +16,7 @@ const (
 	ReasonClosed  = sse.EndClosed // every topic was closed
 	ReasonCut     = sse.EndCut    // the user was cut off
 	ReasonExpired = "expired"     // Params.Expiry
+	ReasonLost    = sse.EndLost   // events are missing, and the stream takes no gap
 	ReasonError   = "error"       // anything else
 )
 
@@ -32,6 +33,7 @@ const (
 	reasonClosed
 	reasonCut
 	reasonExpired
+	reasonLost
 	reasonError
 	reasonCount
 )
@@ -41,7 +43,7 @@ func (r reason) label() string {
 	return [reasonCount]string{
 		reasonClient: ReasonClient, reasonSlow: ReasonSlow, reasonStalled: ReasonStalled,
 		reasonDrain: ReasonDrain, reasonMaxAge: ReasonMaxAge, reasonClosed: ReasonClosed,
-		reasonCut: ReasonCut, reasonExpired: ReasonExpired, reasonError: ReasonError,
+		reasonCut: ReasonCut, reasonExpired: ReasonExpired, reasonLost: ReasonLost, reasonError: ReasonError,
 	}[r]
 }
 
