@@ -279,7 +279,7 @@ type JoinRequest struct {
 	// EventsOnly: nothing is pushed but what was published, and heartbeats: no gap, close or position. The stream ends where a
 	// gap would be told. See Subscription.Look.
 	EventsOnly bool
-	Client string   // whose turn it is when what the stream missed is read: the token's subject, or an address
+	Client     string // whose turn it is when what the stream missed is read: the token's subject, or an address
 }
 
 // Sink is where the frames of a subscription go: an open stream. Push and End are called under the dispatch lock, which all

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sse-gateway/internal/broker"
+	"sse-gateway/internal/sse"
 )
 
 func joinEventsOnly(t *testing.T, h *Hub, start Start, topics ...string) *Subscription {

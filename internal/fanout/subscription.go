@@ -18,14 +18,14 @@ import (
 // comments say to be guarded as the position is guarded by the dispatch lock if the gateway has one partition, and by mu if it
 // has several.
 type Subscription struct {
-	hub    *Hub
-	owner  string
-	raw    bool
+	hub   *Hub
+	owner string
+	raw   bool
 	// eventsOnly: nothing is pushed but what was published. Where a gap would be told the stream ends.
 	eventsOnly bool
-	start  Start
-	shares []*share // by partition, those that the stream uses
-	rest   cursor   // of several partitions: ids of those that the stream does not use now
+	start      Start
+	shares     []*share // by partition, those that the stream uses
+	rest       cursor   // of several partitions: ids of those that the stream does not use now
 	// unfinished counts the shares with public topics that are not finished.
 	unfinished atomic.Int32
 

@@ -141,7 +141,9 @@ func TestSubscribe_WithoutControlTellsNothingAndLossByStatus(t *testing.T) {
 				t.Errorf("%s: %s", query, got.body)
 			}
 		}
-		testkit.WaitFor(t, "all places are free", func() bool { return g.do(http.MethodGet, "/topics/long", "").status == http.StatusOK && g.streams.Stats().Open == 0 })
+		testkit.WaitFor(t, "all places are free", func() bool {
+			return g.do(http.MethodGet, "/topics/long", "").status == http.StatusOK && g.streams.Stats().Open == 0
+		})
 		if got := g.do(http.MethodGet, "/subscribe?control=0&topics=run&since=all", ""); got.status != http.StatusOK || got.broken || strings.Count(got.body, "data:") != 1 {
 			t.Errorf("a closed run: got %d %q, broken off: %v", got.status, got.body, got.broken)
 		}
