@@ -251,7 +251,7 @@ func TestWire_EventsOnlyByteForByte(t *testing.T) {
 		overBothPaths(t, func(t *testing.T, engine string) {
 			gateway := start(t, engine, store, "GATEWAY_HEARTBEAT=1s")
 			topic := "run." + engine[len("GATEWAY_ENGINE="):]
-			resp := openResponse(t, gateway, "topics="+topic+"&raw=1&control=0")
+			_, stream := openAnswer(t, gateway, "topics="+topic+"&raw=1&control=0")
 			var ids []string
 			for _, value := range []any{"Hel", "lo", map[string]int{"tokens": 2}} {
 				ids = append(ids, lab.Publish(t, gateway.URL, topic, value))
@@ -259,7 +259,7 @@ func TestWire_EventsOnlyByteForByte(t *testing.T) {
 			if status, answer := lab.Post(t, gateway.URL+"/topics/"+topic+"/close", `{"data":"[DONE]"}`); status != http.StatusOK {
 				t.Fatalf("close: %d %s", status, answer)
 			}
-			body, err := io.ReadAll(resp.Body)
+			body, err := io.ReadAll(stream)
 			if err != nil {
 				t.Fatalf("after %q: %v", body, err)
 			}
@@ -267,12 +267,12 @@ func TestWire_EventsOnlyByteForByte(t *testing.T) {
 			want := fmt.Sprintf(`^retry: \d+\ndata: Hel\nid: %s\n\ndata: lo\nid: %s\n\ndata: {"tokens":2}\nid: %s\n\ndata: \[DONE\]\nid: (\d+-\d+)\n\n$`, ids[0], ids[1], ids[2])
 			if match := regexp.MustCompile(want).FindStringSubmatch(events); match == nil {
 				t.Errorf("got %q, want %q", events, want)
-			} else if again := openResponse(t, gateway, "topics="+topic+"&raw=1&control=0&last_event_id="+match[1]); again.StatusCode != http.StatusNoContent {
-				t.Errorf("coming back: %s", again.Status)
+			} else if status, _ := openAnswer(t, gateway, "topics="+topic+"&raw=1&control=0&last_event_id="+match[1]); status != http.StatusNoContent {
+				t.Errorf("coming back: %d", status)
 			}
-			if again := openResponse(t, gateway, "topics="+topic+"&raw=1&control=0&last_event_id="+ids[2]); again.StatusCode != http.StatusOK {
-				t.Errorf("coming back before the last event: %s", again.Status)
-			} else if rest, err := io.ReadAll(again.Body); err != nil || !strings.HasSuffix(string(rest), "\n\n") || strings.Count(string(rest), "data:") != 1 {
+			if status, rest := openAnswer(t, gateway, "topics="+topic+"&raw=1&control=0&last_event_id="+ids[2]); status != http.StatusOK {
+				t.Errorf("coming back before the last event: %d", status)
+			} else if rest, err := io.ReadAll(rest); err != nil || !strings.HasSuffix(string(rest), "\n\n") || strings.Count(string(rest), "data:") != 1 {
 				t.Errorf("coming back before the last event: %q, %v", rest, err)
 			}
 		})
@@ -284,19 +284,19 @@ func TestWire_EventsOnlyBreaksOffAtALoss(t *testing.T) {
 	overBothPaths(t, func(t *testing.T, engine string) {
 		store := lab.StartRedis(t)
 		gateway := start(t, engine, store.Env())
-		resp := openResponse(t, gateway, "topics=run&raw=1&control=0")
+		_, stream := openAnswer(t, gateway, "topics=run&raw=1&control=0")
 		id := lab.Publish(t, gateway.URL, "run", "one")
 		lab.Publish(t, gateway.URL, "run", "two")
 		if err := store.Client().FlushAll(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
 		lab.Publish(t, gateway.URL, "run", "three")
-		body, err := io.ReadAll(resp.Body)
+		body, err := io.ReadAll(stream)
 		if !errors.Is(err, io.ErrUnexpectedEOF) || strings.Count(string(body), "data:") != 2 || strings.Contains(string(body), "gap") {
 			t.Errorf("got %q, %v", body, err)
 		}
-		if again := openResponse(t, gateway, "topics=run&raw=1&control=0&last_event_id="+id); again.StatusCode != http.StatusGone {
-			t.Errorf("coming back: %s", again.Status)
+		if status, _ := openAnswer(t, gateway, "topics=run&raw=1&control=0&last_event_id="+id); status != http.StatusGone {
+			t.Errorf("coming back: %d", status)
 		}
 		lab.Eventually(t, wait, func() error {
 			if ended := gateway.Metric(t, "gateway_streams_closed_total", `reason="lost"`); ended != 1 {
@@ -307,8 +307,8 @@ func TestWire_EventsOnlyBreaksOffAtALoss(t *testing.T) {
 	})
 }
 
-// openResponse asks for a stream, and reads the head of the answer.
-func openResponse(t *testing.T, gateway *lab.Gateway, query string) *http.Response {
+// openAnswer asks for a stream, and returns the status and the body of the answer.
+func openAnswer(t *testing.T, gateway *lab.Gateway, query string) (status int, body io.Reader) {
 	t.Helper()
 	conn := openRaw(t, gateway, query)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -319,5 +319,5 @@ func openResponse(t *testing.T, gateway *lab.Gateway, query string) *http.Respon
 		_ = conn.Close() // first: closing the body would read on
 		_ = resp.Body.Close()
 	})
-	return resp
+	return resp.StatusCode, resp.Body
 }
