@@ -57,7 +57,7 @@ type config struct {
 	Topics      []string      `env:"TOPICS" doc:"allow-list of topics, in the same form; empty: any"`
 
 	MaxEventBytes     size    `env:"MAX_EVENT_BYTES" envDefault:"64KiB" doc:"compact JSON of one event's data"`
-	MaxBodyBytes      size    `env:"MAX_BODY_BYTES" envDefault:"8MiB" doc:"one publish request; for NDJSON one line"`
+	MaxBodyBytes      size    `env:"MAX_BODY_BYTES" envDefault:"8MiB" doc:"one publish request, for NDJSON one line; the events that it makes may have 4 times as much"`
 	MaxTopics         int     `env:"MAX_TOPICS" envDefault:"100" doc:"topics of one stream"`
 	MaxStreams        int     `env:"MAX_STREAMS" envDefault:"0" doc:"open streams of this replica; 0: no limit"`
 	MaxStreamsPerUser int     `env:"MAX_STREAMS_PER_USER" envDefault:"0" doc:"the same per user"`

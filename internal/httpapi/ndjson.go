@@ -147,7 +147,7 @@ func (p *linePublisher) serve(w io.Writer, r *http.Request, control *http.Respon
 func (p *linePublisher) parse(text []byte) line {
 	index := p.parsed
 	p.parsed++
-	items, array, err := parseBody(text, p.api.opts.MaxEventBytes)
+	items, array, err := p.api.parse(text)
 	switch {
 	case err != nil:
 		return line{err: err}

@@ -121,7 +121,15 @@ func (a *API) readItems(w http.ResponseWriter, r *http.Request) ([]item, bool, e
 	if err != nil {
 		return nil, false, err
 	}
-	return parseBody(body, a.opts.MaxEventBytes)
+	return a.parse(body)
+}
+
+// parse parses what one request, or one line, publishes.
+func (a *API) parse(body []byte) (items []item, array bool, err error) {
+	if items, array, err = parseBody(body, a.opts.MaxEventBytes); err == nil {
+		err = checkSpread(items, array, maxSpread*a.opts.MaxBodyBytes)
+	}
+	return items, array, err
 }
 
 // readBody reads the whole body.

@@ -10,10 +10,16 @@ import (
 )
 
 const (
-	// maxRetry bounds the reconnection time that an event may set: one hour, in milliseconds.
+	// maxRetry is the longest reconnection time that an event may ask for: one hour, in milliseconds.
 	maxRetry = 3_600_000
+	// leastRetry and mostRetry are what it gets, in milliseconds. With less, a page would ask hundreds of times a second when
+	// it finds nobody; with more, it would stay away long after all is well.
+	leastRetry = 1000
+	mostRetry  = 300_000
 	// maxTargets bounds how many events one request may make: each topic of a broadcast has its data copied.
 	maxTargets = 10_000
+	// maxSpread bounds their bytes: so many times what a request may have.
+	maxSpread = 4
 )
 
 // An item is one published event as a request states it. It becomes one event in each of its targets.
@@ -209,7 +215,28 @@ func parseRetry(w *walker) (int, error) {
 	if kind != "number" || err != nil || ms < 1 || ms > maxRetry {
 		return 0, invalid("retry: must be a whole number of milliseconds from 1 to %d", maxRetry)
 	}
-	return ms, nil
+	return min(max(ms, leastRetry), mostRetry), nil
+}
+
+// checkSpread refuses items whose broadcasts make more than most bytes of events.
+func checkSpread(items []item, array bool, most int) error {
+	size, events := 0, 0
+	for i := range items {
+		it := &items[i]
+		for _, to := range it.targets {
+			size += len(to.Name) + len(it.eventType) + len(it.data)
+		}
+		events += len(it.targets)
+		if size > most {
+			place := "body"
+			if array {
+				place = "item " + strconv.Itoa(i)
+			}
+			return tooLarge("%s: makes %d bytes of %d events, more than the %d that one request may become: name fewer topics or users at a time",
+				place, size, events, most)
+		}
+	}
+	return nil
 }
 
 func parseData(w *walker, maxEvent int) (json.RawMessage, error) {

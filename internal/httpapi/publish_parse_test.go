@@ -34,13 +34,13 @@ func TestParseBody_KeepsDataAsWritten(t *testing.T) {
 }
 
 func TestParseBody_ReadsEveryField(t *testing.T) {
-	items, array, err := parseBody([]byte(` [ { "users" : [ "a" , "b\u00e9" ] , "event" : "x" , "retry" : 5 , "key" : "k" , "data" : [ 1 , 2 ] } ,
+	items, array, err := parseBody([]byte(` [ { "users" : [ "a" , "b\u00e9" ] , "event" : "x" , "retry" : 5000 , "key" : "k" , "data" : [ 1 , 2 ] } ,
 		{"t\u006fpic":"t|u","data":null}, {"user":"@jack","data":""} ] `), maxEventTest)
 	if err != nil || !array {
 		t.Fatalf("array %v, error %v", array, err)
 	}
 	want := []item{
-		{targets: []address.Address{address.OfUser("a"), address.OfUser("bé")}, broadcast: true, eventType: "x", retry: 5, key: "k", data: json.RawMessage(`[1,2]`)},
+		{targets: []address.Address{address.OfUser("a"), address.OfUser("bé")}, broadcast: true, eventType: "x", retry: 5000, key: "k", data: json.RawMessage(`[1,2]`)},
 		{targets: []address.Address{address.OfTopic("t|u")}, data: json.RawMessage(`null`)},
 		{targets: []address.Address{address.OfUser("@jack")}, data: json.RawMessage(`""`)},
 	}

@@ -15,11 +15,11 @@ func TestTopicEvents_PageThroughHistory(t *testing.T) {
 	g := newTestGateway(t, auth.None{}, Options{})
 	var ids []string
 	for _, data := range []string{`1.50`, `"<b>\u00e9</b>"`, `{"a":[null]}`, `12345678901234567890`, `""`} {
-		ids = append(ids, g.publish(`{"topic":"robot","data":`+data+`,"event":"e","retry":7}`))
+		ids = append(ids, g.publish(`{"topic":"robot","data":`+data+`,"event":"e","retry":7000}`))
 	}
 	got := g.do(http.MethodGet, "/topics/robot/events?limit=2", "")
-	want := `{"events":[{"id":"` + ids[0] + `","event":"e","topic":"robot","data":1.50,"retry":7},` +
-		`{"id":"` + ids[1] + `","event":"e","topic":"robot","data":"<b>\u00e9</b>","retry":7}],"next":"` + ids[1] + `","more":true,"gap":false}` + "\n"
+	want := `{"events":[{"id":"` + ids[0] + `","event":"e","topic":"robot","data":1.50,"retry":7000},` +
+		`{"id":"` + ids[1] + `","event":"e","topic":"robot","data":"<b>\u00e9</b>","retry":7000}],"next":"` + ids[1] + `","more":true,"gap":false}` + "\n"
 	if got.status != http.StatusOK || got.body != want || got.header.Get("Content-Type") != "application/json" {
 		t.Errorf("got %d %s\nwant %s", got.status, got.body, want)
 	}
