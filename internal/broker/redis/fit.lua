@@ -1,5 +1,5 @@
--- Tries every command that the scripts and the gateway use, without a trace: on a key that is not there, in forms that do
--- not make it. What Redis refuses then, it would refuse in the midst of a publish.
+-- Tries every command that the scripts and the gateway use, without a trace: on a key that is not there, in forms that
+-- do not make it. What Redis refuses then, it would refuse in the midst of a publish.
 --
 --   KEYS: a key that is not there
 --   ARGV: a channel that nobody listens to

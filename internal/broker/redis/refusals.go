@@ -38,10 +38,16 @@ func passes(word string) bool {
 // empty if Redis has refused nothing.
 func kindOf(err error) (kind string, lasts bool) {
 	var refusal goredis.Error
-	if !errors.As(err, &refusal) || errors.Is(err, goredis.Nil) {
+	var last farewell
+	text := ""
+	switch {
+	case errors.As(err, &last):
+		text = last.Error()
+	case errors.As(err, &refusal) && !errors.Is(err, goredis.Nil):
+		text = refusal.Error()
+	default:
 		return "", false
 	}
-	text := refusal.Error()
 	word, _, _ := strings.Cut(text, " ")
 	switch lower := strings.ToLower(text); {
 	case word != "ERR" && word != "" && word == strings.ToUpper(word) && len(word) <= 16:
@@ -183,18 +189,22 @@ func (p *publisher) probe() {
 	})
 }
 
-// unreached marks the errors of dialling, after which nothing has been sent, also those of TLS and of asking sentinels.
+// unreached marks the errors of dialling, after which nothing has been sent, also those of TLS and of asking sentinels, and
+// has connections hear a farewell.
 type unreached struct{}
 
 // errUnreached: there is no connection to send anything over.
 var errUnreached = errors.New("not connected")
 
-// DialHook marks the errors.
+// DialHook marks the errors, and wraps connections.
 func (unreached) DialHook(next goredis.DialHook) goredis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := next(ctx, network, addr)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errUnreached, err)
+		}
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			return &greeted{TCPConn: tcp}, nil
 		}
 		return conn, nil
 	}
