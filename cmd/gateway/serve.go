@@ -143,7 +143,7 @@ func (g *gateway) listen(ctx context.Context) error {
 // surface is the configuration of the HTTP surface.
 func (g *gateway) surface() httpapi.Options {
 	options := g.cfg.surface()
-	options.Log = g.log
+	options.Log, options.Heartbeat = g.log, g.cfg.Heartbeat
 	if g.jwt != nil {
 		options.KeysReady = g.jwt.Ready
 	}

@@ -129,15 +129,15 @@ user_pref("services.settings.server", "http://127.0.0.1:1");
 user_pref("toolkit.telemetry.enabled", false);
 `
 
-// Firefox starts a headless Firefox with a profile of its own on a page.
-func Firefox(t testing.TB, page string) {
+// Firefox starts a headless Firefox with a profile of its own and a tab for each page.
+func Firefox(t testing.TB, pages ...string) {
 	t.Helper()
 	profile := t.TempDir()
 	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(firefoxPrefs), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	testkit.StartProcess(t, "firefox", []string{"MOZ_CRASHREPORTER_DISABLE=1"}, testkit.Program(t, "firefox-esr"),
-		"--headless", "--no-remote", "--profile", profile, page)
+		append([]string{"--headless", "--no-remote", "--profile", profile}, pages...)...)
 }
 
 // A Page is a web page with an EventSource that reports everything it gets.

@@ -25,6 +25,7 @@ var errPanic = errors.New("a handler panicked")
 // Options are the limits and habits of the surface. The zero value of a field means its default in brackets.
 type Options struct {
 	Retry         time.Duration // reconnection time of subscribers, spread by ±50 % [3s]
+	Heartbeat     time.Duration // of the streams, which ready tells [not told]
 	MaxEventBytes int           // compact JSON of one event's data [64 KiB]
 	MaxBodyBytes  int           // one publish request, or one line of NDJSON [8 MiB]
 	MaxTopics     int           // topics of one stream [100]

@@ -42,6 +42,8 @@ func (a *API) Routes() http.Handler {
 	page := web.Handler()
 	r.Method(http.MethodGet, "/", page)
 	r.Method(http.MethodGet, "/assets/*", page)
+	r.Method(http.MethodGet, "/gateway.js", page)
+	r.Method(http.MethodGet, "/gateway.d.ts", page)
 
 	a.healthRoutes(r)
 	if !a.opts.AdminElsewhere {

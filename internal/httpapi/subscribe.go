@@ -254,7 +254,9 @@ func (a *API) ready(req fanout.JoinRequest, id string) []byte {
 	data, _ := json.Marshal(struct { // strings always marshal
 		Topics []string `json:"topics"`
 		User   string   `json:"user,omitempty"`
-	}{append([]string{}, req.Topics...), req.User})
+		// In ms: readers that see comments can tell a silent stream by it.
+		Heartbeat int64 `json:"heartbeat,omitempty"`
+	}{append([]string{}, req.Topics...), req.User, a.opts.Heartbeat.Milliseconds()})
 	block := sse.AppendRetry(nil, spread(a.opts.Retry))
 	return sse.NewFrame(sse.AppendBlock(block, sse.TypeReady, 0, data), id).Bytes()
 }

@@ -1,10 +1,11 @@
-// Package web holds the page that the gateway serves at "/": it subscribes with the browser's own EventSource, shows
-// the events as they come and can publish. It is plain files, embedded in the binary: no build step, nothing loaded
-// from elsewhere, and a Content-Security-Policy that would not let it be.
+// Package web holds what the gateway serves to browsers: gateway.js, a client whose tabs share one stream, and the page at
+// "/", which shows the events as they come and can publish. It is plain files, embedded in the binary: no build step,
+// nothing loaded from elsewhere, and a Content-Security-Policy that would not let it be.
 package web
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -25,9 +26,13 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'; trusted-types 'none'"
 
+// client is the one file that pages of others load: it is served without its comments, to be small.
+const client = "/gateway.js"
+
 // asset is one embedded file as it is served.
 type asset struct {
 	content     []byte
+	packed      []byte // content, compressed by gzip
 	contentType string
 	etag        string // strong, of the content
 }
@@ -36,7 +41,8 @@ type handler struct {
 	assets map[string]asset // by URL path; read-only
 }
 
-// Handler serves the page at "/" and its files under "/assets/", to GET and HEAD. Whatever else it is asked for is
+// Handler serves the page at "/", its files under "/assets/", and the client with its types at "/gateway.js" and
+// "/gateway.d.ts", to GET and HEAD. Whatever else it is asked for is
 // answered with a problem (RFC 9457). It may be mounted under a prefix that was stripped: the page's own references
 // are relative.
 //
@@ -52,18 +58,46 @@ func Handler() http.Handler {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(content)
-		h.assets[urlPath(name)] = asset{
-			content:     content,
-			contentType: contentType(name),
-			etag:        `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`,
-		}
+		h.assets[urlPath(name)] = newAsset(name, content)
 		return nil
 	})
 	if err != nil {
 		panic("web: embedded files: " + err.Error()) // they are part of the binary: reading them cannot fail
 	}
 	return h
+}
+
+func newAsset(name string, content []byte) asset {
+	if urlPath(name) == client {
+		content = uncommented(content)
+	}
+	sum := sha256.Sum256(content)
+	return asset{
+		content:     content,
+		packed:      pack(content),
+		contentType: contentType(name),
+		etag:        base64.RawURLEncoding.EncodeToString(sum[:12]),
+	}
+}
+
+// uncommented leaves out indentation, empty lines, and what stands behind "//", which in client is never anything but a comment.
+func uncommented(source []byte) []byte {
+	var bare []byte
+	for line := range bytes.Lines(source) {
+		line, _, _ = bytes.Cut(bytes.TrimSpace(line), []byte(" // "))
+		if len(line) > 0 && !bytes.HasPrefix(line, []byte("//")) {
+			bare = append(append(bare, line...), '\n')
+		}
+	}
+	return bare
+}
+
+func pack(content []byte) []byte {
+	var packed bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&packed, gzip.BestCompression) // the level exists
+	_, _ = w.Write(content)                                    // a buffer takes everything
+	_ = w.Close()
+	return packed.Bytes()
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -79,11 +113,34 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		header.Set("Allow", "GET, HEAD")
 		writeProblem(w, http.StatusMethodNotAllowed, "The page can only be read.")
 	default:
-		header.Set("Cache-Control", "no-cache")
-		header.Set("Content-Type", file.contentType)
-		header.Set("ETag", file.etag)
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(file.content)) // answers If-None-Match by the ETag
+		file.serve(w, r)
 	}
+}
+
+// serve answers If-None-Match by the ETag, which each encoding has of its own.
+func (a asset) serve(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Cache-Control", "no-cache")
+	header.Set("Content-Type", a.contentType)
+	header.Add("Vary", "Accept-Encoding")
+	content, suffix := a.content, ""
+	if takesGzip(r.Header) {
+		header.Set("Content-Encoding", "gzip")
+		content, suffix = a.packed, "-gzip"
+	}
+	header.Set("ETag", `"`+a.etag+suffix+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+}
+
+// takesGzip tells whether a client names gzip, and not to refuse it.
+func takesGzip(header http.Header) bool {
+	for coding := range strings.SplitSeq(strings.Join(header.Values("Accept-Encoding"), ","), ",") {
+		name, weight, _ := strings.Cut(strings.ReplaceAll(coding, " ", ""), ";q=")
+		if q, err := strconv.ParseFloat(weight, 64); strings.EqualFold(name, "gzip") && (err != nil || q > 0) {
+			return true
+		}
+	}
+	return false
 }
 
 // writeProblem answers with a problem whose detail needs no JSON escapes.
@@ -114,6 +171,8 @@ func contentType(name string) string {
 		return "text/css; charset=utf-8"
 	case ".js":
 		return "text/javascript; charset=utf-8"
+	case ".ts":
+		return "text/plain; charset=utf-8"
 	case ".svg":
 		return "image/svg+xml"
 	}

@@ -1,7 +1,10 @@
 package web_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
+	"io"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -21,7 +24,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// served is every file of the page by its URL path, read from the source and not from the handler that is tested.
+// served is every file by its URL path, read from the source and not from the handler that is tested.
 func served(t *testing.T) map[string]string {
 	t.Helper()
 	files := make(map[string]string)
@@ -54,10 +57,11 @@ func TestHandler_ServesEveryFile(t *testing.T) {
 		".css": "text/css; charset=utf-8",
 		".js":  "text/javascript; charset=utf-8",
 		".svg": "image/svg+xml",
+		".ts":  "text/plain; charset=utf-8",
 	}
 	for target, content := range served(t) {
 		w := request(http.MethodGet, target, nil)
-		if w.Code != http.StatusOK || w.Body.String() != content {
+		if w.Code != http.StatusOK || (target != "/gateway.js" && w.Body.String() != content) {
 			t.Errorf("GET %s: got %d and %d bytes, want 200 and %d bytes", target, w.Code, w.Body.Len(), len(content))
 		}
 		if got, want := w.Header().Get("Content-Type"), types[path.Ext(target)]; got != want {
@@ -163,7 +167,7 @@ func TestHandler_RefusesWithProblem(t *testing.T) {
 func TestPage_LoadsOnlyItsOwnFiles(t *testing.T) {
 	files := served(t)
 	reference := regexp.MustCompile(`(?:src|href)="([^"#]+)"|from "\./([^"]*)"|url\(([^)]*)\)`)
-	used := map[string]bool{"/": true}
+	used := map[string]bool{"/": true, "/gateway.js": true, "/gateway.d.ts": true}
 	for name, content := range files {
 		for _, match := range reference.FindAllStringSubmatch(content, -1) {
 			target := "/" + match[1]
@@ -206,8 +210,41 @@ func TestPage_HasNoInlineScriptOrStyle(t *testing.T) {
 func TestPage_PreloadsEveryModule(t *testing.T) {
 	files := served(t)
 	for name := range files {
-		if path.Ext(name) == ".js" && !strings.Contains(files["/"], `="`+strings.TrimPrefix(name, "/")+`"`) {
+		if path.Ext(name) == ".js" && name != "/gateway.js" && !strings.Contains(files["/"], `="`+strings.TrimPrefix(name, "/")+`"`) {
 			t.Errorf("index.html does not name %s: it would be found one round trip later", name)
 		}
+	}
+}
+
+func TestHandler_SendsGzipToWhoTakesIt(t *testing.T) {
+	for target := range served(t) {
+		plain := request(http.MethodGet, target, nil)
+		for accepted, gzipped := range map[string]bool{"gzip": true, "br, GZIP;q=0.5": true, "gzip;q=0": false, "br": false, "": false} {
+			w := request(http.MethodGet, target, http.Header{"Accept-Encoding": {accepted}})
+			if got := w.Header().Get("Content-Encoding") == "gzip"; got != gzipped {
+				t.Errorf("%s with Accept-Encoding %q: gzip %v, want %v", target, accepted, got, gzipped)
+			}
+			body := io.Reader(w.Body)
+			if gzipped {
+				var err error
+				if body, err = gzip.NewReader(body); err != nil {
+					t.Fatal(err)
+				}
+			}
+			content, err := io.ReadAll(body)
+			if err != nil || !bytes.Equal(content, plain.Body.Bytes()) {
+				t.Errorf("%s with Accept-Encoding %q: other content (%v)", target, accepted, err)
+			}
+			if same := w.Header().Get("ETag") == plain.Header().Get("ETag"); same == gzipped || w.Header().Get("Vary") != "Accept-Encoding" {
+				t.Errorf("%s with Accept-Encoding %q: caches cannot tell it apart: ETag %s, Vary %q", target, accepted, w.Header().Get("ETag"), w.Header().Get("Vary"))
+			}
+		}
+	}
+}
+
+func TestClient_IsSmall(t *testing.T) {
+	w := request(http.MethodGet, "/gateway.js", http.Header{"Accept-Encoding": {"gzip"}})
+	if size := w.Body.Len(); size > 4096 {
+		t.Errorf("gateway.js takes %d bytes on the wire, want at most 4096", size)
 	}
 }
