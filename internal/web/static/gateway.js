@@ -96,6 +96,7 @@ function lead({ base, user, credentials, token, say }) {
     clearTimeout(timer);
     run?.abort.abort();
     if (run?.live) for (const tab of run.tabs) tab.at = tab.at ? merge(tab.at, run.at, 1) : run.at;
+    if (run?.live && run.probe && !run.at) expel(ids(run.tabs)); // nothing has come that one could go on after
     const everybody = [...tabs.values()];
     const first = everybody.find((tab) => !tab.at);
     const list = first ? everybody.filter((tab) => !tab.at && tab.since === first.since) : everybody;
@@ -173,10 +174,15 @@ function lead({ base, user, credentials, token, say }) {
       if (!over) return;
       for (const tab of run.tabs) tabs.delete(tab.id);
     } else {
-      for (const id of strangers) tabs.delete(id);
-      say({ k: "solo", tabs: strangers });
+      expel(strangers);
     }
     plan();
+  }
+
+  // expel has tabs read a stream of their own.
+  function expel(list) {
+    for (const id of list) tabs.delete(id);
+    say({ k: "solo", tabs: list });
   }
 
   function leave({ id }) {
@@ -192,7 +198,7 @@ function lead({ base, user, credentials, token, say }) {
   function join({ tab }) {
     if (tab.id && !tabs.has(tab.id)) navigator.locks.request(tab.id, { signal: ending.signal }, () => leave(tab)).catch(() => {});
     tabs.set(tab.id, tab);
-    const within = run?.live && !run.probe && tab.topics.every((topic) => run.topics.includes(topic));
+    const within = run?.live && run.at && !run.probe && tab.topics.every((topic) => run.topics.includes(topic));
     if (within && (tab.at ? covered(run.at, tab.at) : !tab.since)) {
       tab.ok = true;
       run.tabs = [...run.tabs.filter(({ id }) => id !== tab.id), tab];
