@@ -20,7 +20,8 @@ const firstID = 1_763_870_000_000
 // fakeGateway speaks the gateway's protocol as far as the page sees it, with a history and a hand on the switch.
 type fakeGateway struct {
 	*httptest.Server
-	retry int // ms; what subscribers are told
+	retry     int // ms; what subscribers are told
+	heartbeat int // ms; likewise
 
 	mu         sync.Mutex // guards what follows
 	events     []fakeEvent
@@ -30,6 +31,8 @@ type fakeGateway struct {
 	refusal    *refusal      // of subscriptions
 	rejection  *refusal      // of publishes
 	subscribed []url.Values
+	admitted   []string // Authorization of each subscription
+	mute       bool     // publishes are not answered
 	published  []string // bodies
 	tokens     []string // Authorization of each publish
 }
@@ -46,7 +49,7 @@ type refusal struct {
 
 func newFakeGateway(t *testing.T) *fakeGateway {
 	t.Helper()
-	g := &fakeGateway{retry: 100, wake: make(chan struct{})}
+	g := &fakeGateway{retry: 100, heartbeat: 15_000, wake: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.Handle("/", web.Handler())
 	mux.HandleFunc("GET /subscribe", g.subscribe)
@@ -110,12 +113,17 @@ func (g *fakeGateway) subscribe(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	g.mu.Lock()
 	g.subscribed = append(g.subscribed, query)
+	g.admitted = append(g.admitted, r.Header.Get("Authorization"))
 	down, refused, epoch, last := g.down, g.refusal, g.epoch, firstID+len(g.events)
 	g.mu.Unlock()
 	if down {
 		panic(http.ErrAbortHandler)
 	}
-	if refused != nil {
+	switch {
+	case refused != nil && refused.status < 0: // no answer, as long as the client waits
+		<-r.Context().Done()
+		return
+	case refused != nil:
 		refused.write(w)
 		return
 	}
@@ -132,7 +140,7 @@ func (g *fakeGateway) subscribe(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Sscanf(cursor, "%d-0", &position)
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
-	_, _ = fmt.Fprintf(w, "retry: %d\nevent: ready\ndata: {}\nid: %d-0\n\n", g.retry, position)
+	_, _ = fmt.Fprintf(w, "retry: %d\nevent: ready\ndata: {\"heartbeat\":%d}\nid: %d-0\n\n", g.retry, g.heartbeat, position)
 	g.follow(w, r, targets, position, epoch)
 }
 
@@ -165,8 +173,12 @@ func (g *fakeGateway) publish(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	g.published = append(g.published, string(body))
 	g.tokens = append(g.tokens, r.Header.Get("Authorization"))
-	down, rejected := g.down, g.rejection
+	down, rejected, mute := g.down, g.rejection, g.mute
 	g.mu.Unlock()
+	if mute {
+		<-r.Context().Done()
+		return
+	}
 	if down {
 		panic(http.ErrAbortHandler)
 	}

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -37,7 +38,7 @@ func keepsTheNewest(t *testing.T, b *browser) {
 	p.wait(`document.querySelector("#events > li:last-child .data")?.textContent === '{"n": 1199}'`)
 	p.wait(`document.querySelectorAll("#events > li").length === 500`)
 	p.waitText("#events > li:first-child .data", `{"n": 700}`)
-	p.waitText("#count", "1,200")
+	p.waitText("#count", "1,200, last 500 shown")
 	p.do(chromedp.Reload())
 	p.wait(`document.querySelectorAll("#events > li").length === 500`)
 	p.waitText("#events > li:first-child .data", `{"n": 700}`)
@@ -84,4 +85,61 @@ func holdsBack(t *testing.T, b *browser) {
 	p.waitText("#count", "0")
 	g.send("t", `"after"`)
 	p.waitEvents("after")
+}
+
+func filtersByTopic(t *testing.T, b *browser) {
+	const shown = `[...document.querySelectorAll("#events > li:not([hidden]) .data")].map((e) => e.textContent).join()`
+	choose := func(p *tab, value string) {
+		eval[bool](p, `(() => { const f = document.querySelector("#filter"); f.value = `+quote(value)+`; return f.dispatchEvent(new Event("change")); })()`)
+	}
+	g := newFakeGateway(t)
+	p := live(t, b, g, "user=jack&topics=a|b")
+	g.send("a", `1`)
+	g.send("b", `2`)
+	g.send("@jack", `3`)
+	p.waitEvents("1", "2", "3")
+	choose(p, "tb")
+	p.wait(shown + ` === "2"`)
+	g.send("a", `4`)
+	g.send("b", `5`)
+	p.wait(shown + ` === "2,5"`)
+	choose(p, "ujack")
+	p.wait(shown + ` === "3"`)
+	p.click(`.chip[data-user] button`)
+	p.wait(shown + ` === "1,2,3,4,5"`) // who is no longer listened to is no longer a choice
+}
+
+func countsUnseenInTheTitle(t *testing.T, b *browser) {
+	g := newFakeGateway(t)
+	p := live(t, b, g, "topics=t")
+	hide := func(hidden bool) {
+		eval[bool](p, fmt.Sprintf(`Object.defineProperty(document, "hidden", { value: %v, configurable: true }), document.dispatchEvent(new Event("visibilitychange"))`, hidden))
+	}
+	hide(true)
+	g.send("t", `1`)
+	g.send("t", `2`)
+	p.wait(`document.title === "(2) t · SSE gateway"`)
+	hide(false)
+	p.wait(`document.title === "t · SSE gateway"`)
+}
+
+func foldsAndCopies(t *testing.T, b *browser) {
+	g := newFakeGateway(t)
+	p := live(t, b, g, "topics=t")
+	g.send("t", `{"list":[`+strings.Repeat(`1,`, 408)+`1]}`)
+	p.waitText(".unfold", "Show all 413 lines")
+	folded := eval[int](p, `document.querySelector(".data").clientHeight`)
+	p.click(".unfold")
+	p.wait(fmt.Sprintf(`document.querySelector(".data").clientHeight > %d`, 10*folded))
+	p.waitText(".unfold", "Show the first 24 lines")
+	eval[bool](p, `navigator.clipboard.writeText = async (text) => { window.copied = text; }, true`)
+	eval[bool](p, `document.querySelector("#events .copy").click(), true`)
+	p.waitText("#events .copy", "Copied")
+	p.wait(`JSON.parse(window.copied).list.length === 409`)
+	g.send("t", `"שלום abc"`)
+	g.send("t", `"abc שלום"`)
+	p.wait(`document.querySelectorAll("#events > li").length === 3`)
+	for row, want := range map[int]string{2: "rtl", 3: "ltr"} {
+		p.wait(fmt.Sprintf(`getComputedStyle(document.querySelector("#events > li:nth-child(%d) .data")).direction === %q`, row, want))
+	}
 }

@@ -53,8 +53,10 @@ func fitsPhone(t *testing.T, b *browser) {
 	p.do(chromedp.EmulateViewport(360, 740))
 	g.send(strings.Repeat("t", 250), quote(strings.Repeat("x", 2000)))
 	g.send("robot", `{"`+strings.Repeat("k", 300)+`":"`+strings.Repeat("v", 300)+`"}`)
-	g.sendRaw("robot", "gap", `{"topic":"`+strings.Repeat("g", 250)+`"}`)
+	g.sendRaw("robot", "gap", `{"topic":"`+strings.Repeat("t", 250)+`"}`)
 	p.wait(`document.querySelectorAll("#events > li").length === 3`)
+	p.wait(`!document.querySelector("#line").checkVisibility()`)
+	p.click("#fold")
 	p.click("#access summary")
 	const wide = `[document.documentElement, document.querySelector("#scroller"), ...document.querySelectorAll(".data")]
 		.filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.tagName + "." + e.className)`
@@ -62,8 +64,10 @@ func fitsPhone(t *testing.T, b *browser) {
 		t.Errorf("%s has to be scrolled sideways", element)
 	}
 	g.refuse(&refusal{http.StatusForbidden, "Forbidden", strings.Repeat("d", 300)})
-	p.waitState("ended")
+	p.waitState("refused")
 	p.wait(`document.documentElement.scrollWidth <= 360`)
+	p.click("#to-publish")
+	p.wait(`document.activeElement.id === "publish-data"`)
 }
 
 func switchesTheme(t *testing.T, b *browser) {
@@ -114,7 +118,7 @@ const lowContrast = `(() => {
 func hasContrast(t *testing.T, b *browser) {
 	g := newFakeGateway(t)
 	names := strings.Split("a|b|c|d|e|f|g|h", "|") // one of each hue
-	p := live(t, b, g, "user=jack&events=progress&topics="+strings.Join(names, "|"))
+	p := live(t, b, g, "user=jack&topics="+strings.Join(names, "|"))
 	for _, name := range names {
 		g.send(name, `{"k":["v",1,null]}`)
 	}
@@ -130,11 +134,64 @@ func hasContrast(t *testing.T, b *browser) {
 	p.click("#publish-form [type=submit]")
 	p.wait(`document.querySelector("#publish-result[data-ok=true]")`)
 	g.refuse(&refusal{http.StatusForbidden, "Forbidden", "Not yours."})
-	p.waitState("ended")
+	p.waitState("refused")
 	for _, theme := range []string{"light", "dark"} {
 		p.prefer("prefers-color-scheme", theme, "prefers-reduced-motion", "reduce")
 		for _, low := range eval[[]string](p, lowContrast) {
 			t.Errorf("%s: %s", theme, low)
 		}
 	}
+}
+
+func keepsFocus(t *testing.T, b *browser) {
+	g := newFakeGateway(t)
+	p := live(t, b, g, "topics=a|b")
+	held := func(what string) {
+		t.Helper()
+		p.wait(`document.activeElement !== document.body && document.activeElement.checkVisibility()`)
+		if got := eval[string](p, `document.activeElement.tagName`); got == "BODY" {
+			t.Errorf("after %s the focus is nowhere", what)
+		}
+	}
+	p.fill("#add-user", "jack"+kb.Enter)
+	held("setting the user")
+	p.click(`.chip[data-user] button`)
+	held("removing the user")
+	p.click(`#since [data-since="all"]`)
+	held("choosing a beginning")
+	p.click("#publish-form [type=submit]")
+	held("publishing")
+	p.wait(`document.querySelector("#publish-result[data-ok=true]")`)
+	held("the answer")
+	g.refuse(&refusal{http.StatusForbidden, "Forbidden", "No."})
+	p.waitState("refused")
+	g.refuse(nil)
+	p.click("#reconnect")
+	held("connecting again")
+	p.waitState("live")
+	held("the stream")
+	p.click("#access summary")
+	p.fill("#token", "x"+kb.Enter)
+	p.click("#forget")
+	held("forgetting the token")
+}
+
+func cutsNothingOff(t *testing.T, b *browser) {
+	const reachable = `[...document.querySelectorAll("button, input, textarea, select, summary, pre")].filter((e) => {
+		if (!e.checkVisibility()) return false;
+		e.scrollIntoView({ block: "nearest" });
+		const box = e.getBoundingClientRect();
+		return box.bottom > innerHeight + 1 || box.top < -1 || box.right > innerWidth + 1;
+	}).map((e) => e.id || e.textContent)`
+	g := newFakeGateway(t)
+	p := live(t, b, g, "user=jack&topics=chatgpt|robot")
+	p.do(chromedp.EmulateViewport(1280, 720))
+	g.send("robot", `"hi"`)
+	p.waitEvents("hi")
+	p.click("#access summary")
+	for _, element := range eval[[]string](p, reachable) {
+		t.Errorf("%s is cut off", element)
+	}
+	p.wait(`document.querySelector("#scroller").clientHeight > 200`)
+	p.wait(`document.querySelector("#publish-form [type=submit]").getBoundingClientRect().bottom < innerHeight`)
 }

@@ -27,7 +27,17 @@ func TestPage(t *testing.T) {
 		{"tells why a stream was refused", tellsWhyRefused},
 		{"ends when every topic is closed", endsWhenClosed},
 		{"changes the subscription by chips", changesSubscription},
-		{"hears the event types it was told of", hearsTypes},
+		{"hears every type of event", hearsTypes},
+		{"has words of its own for each state", hasWordsForEachState},
+		{"refuses a name that is none by itself", refusesNames},
+		{"starts where it is told", startsSince},
+		{"filters by topic", filtersByTopic},
+		{"counts what was not seen in the title", countsUnseenInTheTitle},
+		{"folds long data, copies it, and aligns text by its direction", foldsAndCopies},
+		{"asks for what a publish lacks", asksForTarget},
+		{"gives up waiting for an answer to a publish", timesOut},
+		{"keeps the focus on what is there", keepsFocus},
+		{"cuts nothing off on a small screen", cutsNothingOff},
 		{"shows the same window after a reload", showsSameWindow},
 		{"keeps the newest 500", keepsTheNewest},
 		{"holds back, clears, and stays where one reads", holdsBack},
@@ -129,7 +139,7 @@ func notesWhatTheGatewaySays(t *testing.T, b *browser) {
 	g.sendRaw("a", "close", `{"topic":"a"}`)
 	p.waitEvents(
 		"Events of a may be missing after 1763869000000-0; the oldest kept is 1763869500000-0.",
-		"Events of jack, personally, may be missing after 1763869000000-0; nothing older is kept.",
+		"Events of jack (personal) may be missing after 1763869000000-0; nothing is kept.",
 		"Your access ends soon: enter a new token to stay connected.",
 		"a is closed: nothing more will come.")
 	p.wait(`document.querySelector("#access").open`)
@@ -179,11 +189,11 @@ func tellsWhyRefused(t *testing.T, b *browser) {
 	g := newFakeGateway(t)
 	g.refuse(&refusal{http.StatusForbidden, "Forbidden", "The token does not allow topic \"robot\"."})
 	p := openTab(t, b, g.URL+"/?topics=robot")
-	p.waitState("ended")
+	p.waitState("refused")
 	p.waitText("#problem-title", "Forbidden")
 	p.waitText("#problem-detail", `The token does not allow topic "robot".`)
-	if n := len(g.queries()); n != 2 { // EventSource's own, and one to read the reason
-		t.Errorf("%d requests, want 2", n)
+	if n := len(g.queries()); n != 1 {
+		t.Errorf("%d requests, want 1", n)
 	}
 	g.refuse(nil)
 	p.click("#reconnect")
@@ -192,7 +202,7 @@ func tellsWhyRefused(t *testing.T, b *browser) {
 	g.send("robot", `"at last"`)
 	p.waitEvents("at last")
 	g.refuse(&refusal{http.StatusUnauthorized, "Unauthorized", "Send a token."})
-	p.waitState("ended")
+	p.waitState("refused")
 	p.wait(`document.querySelector("#access").open`)
 }
 
@@ -203,7 +213,7 @@ func endsWhenClosed(t *testing.T, b *browser) {
 	last := g.sendRaw("job", "close", `{"topic":"job"}`)
 	p.waitEvents("done", "job is closed: nothing more will come.")
 	g.refuse(&refusal{status: http.StatusNoContent})
-	p.waitState("ended")
+	p.waitState("closed")
 	p.waitText("#problem-title", "Closed.")
 	queries := g.queries()
 	if got := queries[len(queries)-1].Get("last_event_id"); got != last {
@@ -216,7 +226,7 @@ func changesSubscription(t *testing.T, b *browser) {
 	p := live(t, b, g, "topics=chatgpt")
 	last := g.send("chatgpt", `"one"`)
 	p.waitEvents("one")
-	p.do(chromedp.SendKeys(chromedp.CSS("#add-topic"), "robot| a&b=ü |chatgpt"+kb.Enter))
+	p.do(chromedp.SendKeys(chromedp.CSS("#add-topic"), "robot, a&b=ü |chatgpt"+kb.Enter))
 	p.wait(`document.querySelectorAll(".chip[data-topic]").length === 3`)
 	p.do(chromedp.SendKeys(chromedp.CSS("#add-user"), "jack"+kb.Enter))
 	p.wait(`document.querySelector('.chip[data-user="jack"]')`)
@@ -253,28 +263,79 @@ func changesSubscription(t *testing.T, b *browser) {
 
 func hearsTypes(t *testing.T, b *browser) {
 	g := newFakeGateway(t)
-	p := live(t, b, g, "topics=job&events=progress|error|message")
+	p := live(t, b, g, "topics=job&events=progress")
 	g.sendType("job", "progress", `1`)
-	g.sendType("job", "other", `2`)
+	g.sendType("job", "error", `2`)
 	g.send("job", `3`)
-	p.waitEvents("1", "3")
+	p.waitEvents("1", "2", "3")
 	p.waitText("#events > li:first-child .type", "progress")
-	p.do(chromedp.SendKeys(chromedp.CSS("#add-event"), "other"+kb.Enter))
-	p.wait(`document.querySelector('.chip[data-event="other"]')`)
-	g.sendType("job", "other", `4`)
-	p.waitEvents("1", "3", "4")
-	p.click(`.chip[data-event="progress"] button`)
-	p.fill("#publish-form [name=event]", "step") // what one publishes oneself is heard
-	p.fill("#publish-form [name=data]", "5")
-	p.click("#publish-form [type=submit]")
-	p.wait(`document.querySelector("#publish-result[data-ok=true]")`)
-	g.sendType("job", "progress", `6`)
-	g.send("job", `7`)
-	p.waitEvents("1", "3", "4", "5", "7")
-	if got, want := p.query(), "topics=job&events=other|step"; got != want {
-		t.Errorf("address %q, want %q", got, want)
+	if got := p.query(); got != "topics=job" {
+		t.Errorf("address %q: types need not be asked for", got)
 	}
-	if n := len(g.queries()); n != 1 {
-		t.Errorf("%d streams, want 1: types need no other", n)
+}
+
+// said is all that the page says of its connection.
+const said = `[document.querySelector("#state").dataset.state, document.querySelector("#state-text").textContent,
+	document.querySelector("#empty-title").textContent, document.querySelector("#problem").hidden ? "" : document.querySelector("#problem-title").textContent,
+	document.querySelector("#problem").hidden ? "" : document.querySelector("#reconnect").textContent].join(" | ")`
+
+func hasWordsForEachState(t *testing.T, b *browser) {
+	table := []struct {
+		want  string
+		enter func(g *fakeGateway)
+		query string
+	}{
+		{"idle | Idle | Nothing to listen to yet |  | ", func(*fakeGateway) {}, ""},
+		{"connecting | Connecting | Connecting |  | ", func(g *fakeGateway) { g.refuse(&refusal{status: -1}) }, "topics=t"},
+		{"live | Live | Listening |  | ", func(*fakeGateway) {}, "topics=t"},
+		{"silent | No sign of life | Nothing is heard |  | ", func(g *fakeGateway) { g.heartbeat = 300 }, "topics=t"},
+		{"reconnecting | Reconnecting | Cut off |  | ", func(g *fakeGateway) { g.setDown(true) }, "topics=t"},
+		{"refused | Refused | Not listening | Forbidden | Try again", func(g *fakeGateway) { g.refuse(&refusal{http.StatusForbidden, "Forbidden", "No."}) }, "topics=t"},
+		{"refused | Refused | Not listening | Bad Request | Try again", func(g *fakeGateway) { g.refuse(&refusal{http.StatusBadRequest, "Bad Request", "No."}) }, "topics=t"},
+		{"closed | Closed | Closed | Closed. | Look again", func(g *fakeGateway) { g.refuse(&refusal{status: http.StatusNoContent}) }, "topics=t"},
+	}
+	for _, row := range table {
+		g := newFakeGateway(t)
+		row.enter(g)
+		p := openTab(t, b, g.URL+"/?"+row.query)
+		p.wait(said + " === " + quote(row.want))
+		if state, _, _ := strings.Cut(row.want, " "); state == "silent" {
+			p.wait(`/^for \d+ s$/.test(document.querySelector("#state-detail").textContent)`)
+			g.send("t", `1`)
+			p.waitState("live")
+		}
+	}
+}
+
+func refusesNames(t *testing.T, b *browser) {
+	g := newFakeGateway(t)
+	p := live(t, b, g, "topics=t")
+	p.fill("#add-topic", "good, @bad, "+strings.Repeat("x", 256)+", fine"+kb.Enter)
+	p.wait(`document.querySelector('.chip[data-topic="fine"]') && document.querySelector('.chip[data-topic="good"]')`)
+	p.wait(`document.querySelectorAll(".chip[data-topic]").length === 3`)
+	p.waitText("#chip-fault", "“@bad” begins with @, as no topic does; “xxxxxxxxxxxxxxxxxxxx…” is longer than 255 bytes.")
+	p.wait(`document.querySelector("#add-topic").value.startsWith("@bad, xxx")`)
+	p.fill("#add-topic", "b")
+	p.waitText("#chip-fault", "")
+}
+
+func startsSince(t *testing.T, b *browser) {
+	g := newFakeGateway(t)
+	p := live(t, b, g, "topics=t")
+	g.send("t", `1`)
+	p.waitEvents("1")
+	for _, since := range []string{"10m", "last:50", "all", "now"} {
+		p.click(`#since [data-since="` + since + `"]`)
+		p.waitEvents()
+		p.wait(`document.querySelector("#since [aria-pressed=true]").dataset.since === ` + quote(since))
+		p.waitState("live")
+		queries := g.queries()
+		last := queries[len(queries)-1]
+		if got := last.Get("since"); (got != since && since != "now") || last.Has("last_event_id") {
+			t.Errorf("chose %s: asked for %v", since, last)
+		}
+	}
+	if got := p.query(); got != "topics=t" {
+		t.Errorf("address %q, want topics=t", got)
 	}
 }

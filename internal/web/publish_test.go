@@ -111,13 +111,13 @@ func sendsToken(t *testing.T, b *browser) {
 	p.wait(`document.querySelector('#publish-result[data-ok="true"]')`)
 	p.do(chromedp.Reload())
 	p.waitState("live")
-	queries := g.queries()
-	for i, want := range []string{"", token, token} {
-		if got := queries[i].Get("access_token"); got != want {
-			t.Errorf("stream %d with token %q, want %q", i, got, want)
+	p.wait(`document.querySelector("#command").textContent.includes("-H 'Authorization: Bearer eyJhbG…'")`)
+	g.mu.Lock()
+	for i, want := range []string{"", "Bearer " + token, "Bearer " + token} {
+		if got := g.admitted[i]; got != want {
+			t.Errorf("stream %d with %q, want %q", i, got, want)
 		}
 	}
-	g.mu.Lock()
 	if got := g.tokens[0]; got != "Bearer "+token {
 		t.Errorf("published with %q", got)
 	}
@@ -134,4 +134,47 @@ func sendsToken(t *testing.T, b *browser) {
 	if got := leaked.query(); got != "topics=t" {
 		t.Errorf("address %q: a token stays in it", got)
 	}
+}
+
+func asksForTarget(t *testing.T, b *browser) {
+	g := newFakeGateway(t)
+	p := live(t, b, g, "topics=t")
+	p.fill("#publish-topic", "")
+	p.fill("#publish-data", "{not json")
+	p.wait(`!document.querySelector("#not-json").hidden`)
+	p.click("#publish-form [type=submit]")
+	p.waitText(`#publish-result[data-ok="false"]`, "To which topic, or to whom?")
+	p.wait(`document.activeElement.id === "publish-topic"`)
+	if n := len(g.bodies()); n != 0 {
+		t.Errorf("%d requests without a target", n)
+	}
+	p.fill("#publish-topic", "t")
+	p.waitText("#publish-result", "")
+	p.click("#publish-form [type=submit]")
+	p.wait(`document.querySelector("#publish-result[data-ok=true]")`)
+	p.waitText("#command-label", "What was sent, in a terminal")
+	p.wait(`document.querySelector("#command").textContent.includes('{"topic":"t","data":"{not json"}')`)
+	p.wait(`document.querySelector("#not-json").hidden`)
+	eval[bool](p, `navigator.clipboard.writeText = async (text) => { window.copied = text; }, true`)
+	p.click("#copy-command")
+	p.wait(`window.copied === document.querySelector("#command").textContent`)
+	p.fill("#publish-data", "next")
+	p.waitText("#publish-result", "") // what is typed now has not been published
+	p.click("#publish-form [type=submit]")
+	p.wait(`document.querySelector("#publish-result[data-ok=true]")`)
+	g.setDown(true)
+	p.waitText("#publish-result", "")
+}
+
+func timesOut(t *testing.T, b *browser) {
+	g := newFakeGateway(t)
+	p := live(t, b, g, "topics=t")
+	eval[bool](p, `(() => { const timeout = AbortSignal.timeout; AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms / 50); return true; })()`)
+	g.change(func() { g.mute = true })
+	p.fill("#publish-data", "x")
+	p.click("#publish-form [type=submit]")
+	p.wait(`document.querySelector("#publish-result[data-ok=false]")?.textContent.startsWith("The gateway has not answered within 10 s")`)
+	g.change(func() { g.mute = false })
+	p.click("#publish-form [type=submit]")
+	p.wait(`document.querySelector("#publish-result[data-ok=true]")`)
 }

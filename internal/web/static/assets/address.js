@@ -1,9 +1,6 @@
 // What the page subscribes to, read from its address and written back to it, so that an address can be shared.
 //
-// A subscription is {user, topics, events, since, lastEventID}; index.html says what each means.
-
-// reserved types are the gateway's and EventSource's own: they need not or cannot be asked for.
-export const reserved = ["ready", "gap", "close", "position", "expiring", "open", "error"];
+// A subscription is {user, topics, since, lastEventID}; index.html says what each means.
 
 export function readSubscription(search) {
   const query = new URLSearchParams(search);
@@ -11,33 +8,17 @@ export function readSubscription(search) {
   return {
     user: query.get("user") ?? "",
     topics: unique([...split("topics"), ...query.getAll("topic")]),
-    events: namedTypes(split("events")),
     since: query.get("since") ?? "",
     lastEventID: query.get("last_event_id") ?? "",
   };
 }
 
-// namedTypes leaves out of a list what need not or cannot be asked for.
-export function namedTypes(types) {
-  return unique(types).filter((type) => type !== "message" && !reserved.includes(type));
-}
-
 // pageQuery is the address's query. "|" stays readable: the URL standard allows it there.
 export function pageQuery(subscription) {
   const pairs = [...streamPairs(subscription)];
-  if (subscription.events.length) pairs.push(["events", subscription.events.join("|")]);
   if (subscription.since) pairs.push(["since", subscription.since]);
   if (subscription.lastEventID) pairs.push(["last_event_id", subscription.lastEventID]);
   return encode(pairs).replaceAll("%7C", "|");
-}
-
-// streamURL is where the stream is, relative to the page. resume is the id to go on after; empty at a first visit.
-export function streamURL(subscription, resume, token) {
-  const pairs = [...streamPairs(subscription)];
-  if (resume) pairs.push(["last_event_id", resume]);
-  else if (subscription.since) pairs.push(["since", subscription.since]);
-  if (token) pairs.push(["access_token", token]);
-  return "subscribe?" + encode(pairs);
 }
 
 // windowKey names a subscription in the tab's storage. Where it starts is part of it: whoever changes `since` in the
@@ -46,9 +27,17 @@ export function windowKey({ user, topics, since, lastEventID }) {
   return "window:" + JSON.stringify([user, [...topics].sort(), since, lastEventID]);
 }
 
-// splitNames takes what was typed into a chip's input apart.
+// splitNames takes what was typed into a chip's input apart: at "|", and at a comma that is followed by a space.
 export function splitNames(text) {
-  return unique(text.split("|").map((name) => name.trim()));
+  return unique(text.split(/\||,\s/).map((name) => name.trim().replace(/,$/, "")));
+}
+
+// faultOf tells why the gateway would refuse a name; "" if it would not.
+export function faultOf(name, kind) {
+  if (new TextEncoder().encode(name).length > 255) return `“${name.slice(0, 20)}…” is longer than 255 bytes`;
+  if (/[\p{Cc}\u202a-\u202e\u2066-\u2069]/u.test(name)) return `“${name}” holds a control character`;
+  if (kind === "topic" && name.startsWith("@")) return `“${name}” begins with @, as no topic does`;
+  return "";
 }
 
 function* streamPairs({ user, topics }) {

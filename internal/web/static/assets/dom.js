@@ -16,6 +16,29 @@ export function make(tag, className, ...children) {
   return element;
 }
 
+// copy puts a text on the clipboard and says so on the button. Without a secure context there is no clipboard of its own, and
+// the old way does it.
+export async function copy(button, text) {
+  let done = true;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = make("textarea", "offscreen");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    done = document.execCommand("copy");
+    area.remove();
+    button.focus();
+  }
+  const label = button.textContent;
+  if (label === "Copied") return;
+  button.textContent = done ? "Copied" : "Not copied";
+  setTimeout(() => {
+    button.textContent = label;
+  }, 1500);
+}
+
 // store keeps strings under the page's own prefix. A browser that forbids storage only forgets: nothing fails.
 function store(area) {
   const prefix = "sse-gateway:";

@@ -23,26 +23,62 @@ export class EventList {
   #total = 0; // events since the list was last cleared
   #unseen = 0; // rows below what the reader looks at
   #following = true; // whether the reader is at the end and wants to stay there
+  #away = 0; // events since the reader looked elsewhere
+  #filter = byId("filter");
   #onDrop;
+  #onUnseen;
 
-  // onDrop is told the id of the newest event that is no longer to be seen.
-  constructor({ onDrop, onClear }) {
+  // onDrop is told the id of the newest event that is no longer to be seen, onUnseen how many the reader has not seen.
+  constructor({ onDrop, onClear, onUnseen }) {
     this.#onDrop = onDrop;
+    this.#onUnseen = onUnseen;
+    this.#filter.addEventListener("change", () => this.#sift());
+    document.addEventListener("visibilitychange", () => this.#back());
+    addEventListener("focus", () => this.#back());
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => this.#follow()).observe(this.#scroller);
     this.#more.addEventListener("click", () => this.#toEnd());
     this.#pause.addEventListener("click", () => this.#togglePause());
     byId("clear").addEventListener("click", () => {
-      this.#clear();
+      this.clear();
       onClear();
     });
   }
 
   add(row) {
     this.#waiting.push(row);
-    if (row.kind === "event") this.#total++;
+    if (row.kind === "event") {
+      this.#total++;
+      if (document.hidden) this.#onUnseen(++this.#away);
+    }
     if (this.#waiting.length > maxRows) this.#skipped = this.#waiting.shift().id || this.#skipped;
     this.#timer ||= setTimeout(() => this.#flush(), this.#rest);
+  }
+
+  // offer has the filter offer the topics and the user of a subscription.
+  offer({ topics, user }) {
+    const chosen = this.#filter.value;
+    const options = [new Option("All topics", ""), ...topics.map((topic) => new Option(topic, `t${topic}`))];
+    if (user) options.push(new Option(`${user} (personal)`, `u${user}`));
+    this.#filter.replaceChildren(...options);
+    this.#filter.value = options.some((option) => option.value === chosen) ? chosen : "";
+    this.#filter.hidden = options.length < 3;
+    this.#sift();
+  }
+
+  #back() {
+    if (document.hidden || !this.#away) return;
+    this.#away = 0;
+    this.#onUnseen(0);
+  }
+
+  #sift(rows = this.#list.children) {
+    const wanted = this.#filter.value;
+    for (const row of rows) {
+      const target = row.dataset.user ? `u${row.dataset.user}` : `t${row.dataset.topic}`;
+      row.hidden = wanted !== "" && wanted !== target;
+    }
+    this.#follow();
   }
 
   get #paused() {
@@ -57,6 +93,7 @@ export class EventList {
     const rows = this.#waiting.map(render);
     this.#waiting = [];
     for (const row of rows) row.classList.toggle("fresh", rows.length <= calm);
+    this.#sift(rows);
     this.#list.append(...rows);
     this.#trim();
     if (!this.#following) this.#unseen = Math.min(this.#unseen + rows.length, maxRows);
@@ -69,8 +106,10 @@ export class EventList {
   #trim() {
     let dropped = "";
     for (let extra = this.#list.childElementCount - maxRows; extra > 0; extra--) {
-      dropped = this.#list.firstElementChild.dataset.id || dropped;
-      this.#list.firstElementChild.remove();
+      const oldest = this.#list.firstElementChild;
+      dropped = oldest.dataset.id || dropped;
+      if (oldest.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true });
+      oldest.remove();
     }
     if (this.#skipped || dropped) this.#onDrop(this.#skipped || dropped);
     this.#skipped = "";
@@ -83,7 +122,7 @@ export class EventList {
     this.#flush();
   }
 
-  #clear() {
+  clear() {
     this.#waiting = [];
     this.#skipped = "";
     this.#total = 0;
@@ -111,7 +150,8 @@ export class EventList {
   }
 
   #showCounts() {
-    this.#count.textContent = this.#total.toLocaleString();
+    const total = this.#total.toLocaleString();
+    this.#count.textContent = this.#total > maxRows ? `${total}, last ${maxRows} shown` : total;
     this.#held.hidden = !this.#paused;
     this.#held.textContent = `${this.#waiting.length} held back`;
     this.#more.hidden = this.#unseen === 0;

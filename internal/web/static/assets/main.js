@@ -7,28 +7,27 @@
 // back so far, the gateway tells with a gap.
 
 import { Access } from "./access.js";
-import { namedTypes, pageQuery, readSubscription, streamURL, windowKey } from "./address.js";
+import { pageQuery, readSubscription, windowKey } from "./address.js";
 import { Chips } from "./chips.js";
 import { byId, forBrowser, forTab } from "./dom.js";
 import { EventList } from "./list.js";
 import { Publisher } from "./publish.js";
 import { describe, resumed } from "./rows.js";
+import { Since } from "./since.js";
 import { Status } from "./status.js";
-import { Stream } from "./stream.js";
+import { connect } from "../gateway.js";
 
 const subscription = readSubscription(location.search);
 let windowStart = forTab.get(windowKey(subscription)) || subscription.lastEventID;
-let outage = 0; // ms, of the outage that has just ended
+let stream = null;
+let lastID = "";
+let outage = 0; // when the outage began that is going on; 0: none
 let shown = false; // whether there has been anything to see
 
-const list = new EventList({ onDrop: startWindow, onClear: cleared });
-const stream = new Stream({ onState: changed, onEvent: received });
-const status = new Status({ onReconnect: connect });
+const list = new EventList({ onDrop: startWindow, onClear: cleared, onUnseen: showTitle });
+const status = new Status({ onReconnect: open });
 const access = new Access({ onChange: admitted });
-const publisher = new Publisher({
-  getToken: () => access.token,
-  onPublish: (type) => listenTo([...subscription.events, type]), // or its own event would not be seen
-});
+const publisher = new Publisher({ getToken: () => access.token });
 const users = new Chips("user", {
   onAdd: ([name]) => change({ user: name }),
   onRemove: () => change({ user: "" }),
@@ -37,63 +36,73 @@ const topics = new Chips("topic", {
   onAdd: (names) => change({ topics: [...new Set([...subscription.topics, ...names])] }),
   onRemove: (name) => change({ topics: subscription.topics.filter((topic) => topic !== name) }),
 });
-const events = new Chips("event", {
-  onAdd: (types) => listenTo([...subscription.events, ...types]),
-  onRemove: (name) => listenTo(subscription.events.filter((type) => type !== name)),
-});
+const since = new Since({ onChoose: startAnew });
 
-stream.listen(subscription.events);
 byId("theme").addEventListener("click", switchTheme);
+byId("fold").addEventListener("click", fold);
+byId("to-publish").addEventListener("click", () => byId("publish-data").focus());
 show();
-connect();
+open();
 
-// change is the one way for the subscription to become another.
+// change is the one way for the subscription to become another. It goes on where it stopped.
 function change(part) {
   Object.assign(subscription, part);
-  show();
   forTab.set(windowKey(subscription), windowStart);
-  connect();
+  show();
+  if (stream && !("user" in part) && subscription.topics.length && stream.state.name !== "refused") stream.set({ topics: subscription.topics });
+  else open();
 }
 
-// connect opens the stream where it stopped; the first time, where the window begins.
-function connect() {
-  if (!subscription.user && !subscription.topics.length) {
-    stream.close();
+// startAnew forgets what has been shown: another beginning is another window.
+function startAnew(from) {
+  Object.assign(subscription, { since: from, lastEventID: "" });
+  windowStart = "";
+  lastID = "";
+  list.clear();
+  empty();
+  show();
+  open();
+}
+
+// open opens the stream where it stopped; the first time, where the window begins.
+function open() {
+  const before = stream;
+  stream = null; // it is not heard any more
+  before?.close();
+  outage = 0;
+  const { user, topics: names, since: from } = subscription;
+  if (!user && !names.length) {
     status.show({ name: "idle" });
     return;
   }
-  stream.open((id) => streamURL(subscription, id, access.token), stream.lastID || windowStart);
-}
-
-// listenTo needs no other stream: types are chosen here, not by the gateway.
-function listenTo(types) {
-  subscription.events = namedTypes(types);
-  stream.listen(subscription.events);
-  show();
+  const opened = connect({ user, topics: names, since: from, lastEventId: lastID || windowStart, token: access.token, resume: false });
+  stream = opened;
+  const heard = (take) => (value) => opened === stream && take(value);
+  opened.on("state", heard(changed));
+  for (const type of ["event", "gap", "close", "expiring"]) opened.on(type, heard(received));
+  changed(opened.state);
 }
 
 function admitted() {
   publisher.showCommand();
-  connect();
+  open();
 }
 
 function changed(state) {
-  if (state.name === "live") outage = state.outage;
+  publisher.forgetResult();
+  if (state.name === "reconnecting") outage ||= state.since;
+  if (state.name === "live") {
+    if (!windowStart && state.position) startWindow(state.position);
+    if (outage) add(resumed(Date.now() - outage));
+    outage = 0;
+  }
   if (state.problem?.status === 401) access.ask();
-  status.show(state);
+  status.show({ ...state, outage });
 }
 
 function received(event) {
-  switch (event.type) {
-    case "position":
-      return;
-    case "ready":
-      if (!windowStart) startWindow(event.lastEventId);
-      if (outage) add(resumed(outage));
-      return;
-    case "expiring":
-      access.ask();
-  }
+  lastID = stream.position || lastID;
+  if (event.type === "expiring") access.ask();
   const row = describe(event);
   if (event.type === "close") topics.close(row.topic);
   add(row);
@@ -109,29 +118,37 @@ function startWindow(id) {
   forTab.set(windowKey(subscription), id);
 }
 
-function cleared() {
+function empty() {
   shown = false;
   byId("empty").hidden = false;
-  if (stream.lastID) startWindow(stream.lastID);
+}
+
+function cleared() {
+  empty();
+  if (stream?.position) startWindow(stream.position);
 }
 
 function show() {
   const query = pageQuery(subscription);
   history.replaceState(null, "", query ? "?" + query : location.pathname);
-  document.title = [subscription.user, subscription.topics.join("|"), "SSE gateway"].filter(Boolean).join(" · ");
+  showTitle(0);
   users.show(subscription.user ? [subscription.user] : []);
   topics.show(subscription.topics);
-  events.show(subscription.events, ["message"]);
+  since.show(subscription.since);
+  list.offer(subscription);
   publisher.suggest(subscription.topics);
-  showHint();
+  byId("fold-text").textContent = [...subscription.topics, subscription.user && `as ${subscription.user}`].filter(Boolean).join(", ") || "Choose topics";
 }
 
-function showHint() {
-  const idle = !subscription.user && !subscription.topics.length;
-  byId("empty-title").textContent = idle ? "Nothing to listen to yet" : "Listening";
-  byId("empty-text").textContent = idle
-    ? "Add a topic above, or a user, whose personal events are to come as well."
-    : "Events appear here as they come. Publish one: with the form, or with the command that goes with it.";
+function showTitle(unseen) {
+  const title = [subscription.user, subscription.topics.join("|"), "SSE gateway"].filter(Boolean).join(" · ");
+  document.title = unseen ? `(${unseen}) ${title}` : title;
+}
+
+// fold shows or hides the chips, which a phone has no room for at all times.
+function fold() {
+  const open = byId("request").classList.toggle("unfolded");
+  byId("fold").setAttribute("aria-expanded", String(open));
 }
 
 function switchTheme() {

@@ -14,21 +14,3 @@ export async function readProblem(response) {
   if (wait > 0) problem.detail = `${problem.detail} Try again in ${wait} s.`.trim();
   return problem;
 }
-
-// explainEnd asks why a stream was refused: EventSource itself never tells. It makes the same request once and lets go
-// of it as soon as the head is there, should it be granted this time.
-export async function explainEnd(url) {
-  const abort = new AbortController();
-  try {
-    const response = await fetch(url, { signal: abort.signal, cache: "no-store" });
-    if (response.status === 204) {
-      return { status: 204, title: "Closed.", detail: "Every topic of this stream is closed: nothing more will come." };
-    }
-    if (!response.ok) return await readProblem(response);
-    return { status: 200, title: "The stream was refused.", detail: "It would be granted now." };
-  } catch {
-    return { status: 0, title: "The gateway cannot be reached.", detail: "" };
-  } finally {
-    abort.abort();
-  }
-}

@@ -1,8 +1,10 @@
 // The form that publishes one event, to a topic or to a user.
 
-import { byId } from "./dom.js";
+import { byId, copy } from "./dom.js";
 import { isCompound, isStructured } from "./json.js";
 import { readProblem } from "./problem.js";
+
+const patience = 10_000; // ms that the gateway has to answer
 
 export class Publisher {
   #form = byId("publish-form");
@@ -11,18 +13,24 @@ export class Publisher {
   #fields = this.#form.elements;
   #chosen = false; // whether the reader has touched "Send as JSON": then it is theirs
   #attempt = { body: "", key: "" }; // the last publish whose outcome is not known to be good
+  #sent = ""; // the body that was sent last, until another is typed
+  #suggested = false; // whether a topic has been proposed: once, and never over what the reader has emptied
+  #busy = false;
   #getToken;
-  #onPublish;
 
-  // getToken returns the token to send, if any; onPublish is told an event's type before it is sent.
-  constructor({ getToken, onPublish }) {
+  // getToken returns the token to send, if any.
+  constructor({ getToken }) {
     this.#getToken = getToken;
-    this.#onPublish = onPublish;
     const { topic, user, data, json } = this.#fields;
     either(topic, user);
     data.addEventListener("input", () => this.#offerJSON());
     json.addEventListener("change", () => (this.#chosen = true));
-    this.#form.addEventListener("input", () => this.showCommand());
+    this.#form.addEventListener("input", () => {
+      this.#sent = "";
+      this.#say("", "");
+      this.showCommand();
+    });
+    byId("copy-command").addEventListener("click", (event) => copy(event.currentTarget, this.#command(this.#getToken())));
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
@@ -40,17 +48,32 @@ export class Publisher {
   suggest(topics) {
     byId("known-topics").replaceChildren(...topics.map((topic) => new Option(topic, topic)));
     const { topic, user } = this.#fields;
-    if (!topic.value && !user.value && topics.length) topic.value = topics[0];
+    if (!this.#suggested && !topic.value && !user.value && topics.length) topic.value = topics[0];
+    this.#suggested ||= topics.length > 0;
     this.showCommand();
   }
 
-  // showCommand writes down what the form would send as a command for a shell: a single quote ends the quoted text,
-  // stands for itself, and begins it again. A token is named, not shown.
+  // forgetResult takes back that something was published: the connection has become another since.
+  forgetResult() {
+    if (this.#result.dataset.ok === "true") this.#say("", "");
+  }
+
+  // showCommand writes down what the form would send, or has just sent. The copy carries the token; the page hides most of it.
   showCommand() {
-    const token = this.#getToken() ? ' -H "Authorization: Bearer $TOKEN"' : "";
-    const body = `{${this.#members()}}`.replaceAll("'", "'\\''");
-    byId("command-box").hidden = !this.#fields.topic.value && !this.#fields.user.value;
-    byId("command").textContent = `curl -d '${body}'${token} ${new URL("publish", location.href)}`;
+    const token = this.#getToken();
+    byId("command-box").hidden = !this.#sent && !this.#fields.topic.value && !this.#fields.user.value;
+    byId("command-label").textContent = this.#sent ? "What was sent, in a terminal" : "The same in a terminal";
+    byId("command").textContent = this.#command(token && `${token.slice(0, 6)}…`);
+    byId("command-access").textContent = token
+      ? "The copy carries the whole token."
+      : "Without the cookie that the browser may send along: if the gateway wants one, add a token.";
+  }
+
+  // command is for a shell: a single quote ends the quoted text, stands for itself, and begins it again.
+  #command(token) {
+    const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+    const access = token ? ` -H ${quoted(`Authorization: Bearer ${token}`)}` : "";
+    return `curl -d ${quoted(`{${this.#sent || this.#members()}}`)}${access} ${new URL("publish", location.href)}`;
   }
 
   // offerJSON: text that reads as JSON may be meant as such. An object or an array most likely is; 42 may be a chat line.
@@ -58,22 +81,31 @@ export class Publisher {
     const { data, json } = this.#fields;
     const possible = isStructured(data.value);
     this.#option.hidden = !possible;
+    byId("not-json").hidden = possible || !isCompound(data.value);
     if (!possible) this.#chosen = false;
     if (!this.#chosen) json.checked = possible && isCompound(data.value);
   }
 
   async #send() {
-    const button = this.#form.querySelector("[type=submit]");
-    if (button.disabled) return;
-    button.disabled = true;
+    if (this.#busy) return;
+    const { topic, user } = this.#fields;
+    if (!topic.value && !user.value) {
+      this.#say("false", "To which topic, or to whom?");
+      topic.focus();
+      return;
+    }
+    const button = this.#form.querySelector("[type=submit]"); // not disabled: it would lose the focus
+    this.#busy = true;
+    button.setAttribute("aria-disabled", "true");
     this.#say("", "Publishing …");
-    this.#onPublish(this.#fields.event.value.trim());
     try {
       await this.#post(this.#members());
-    } catch {
-      this.#say("false", "The gateway cannot be reached. Publishing again is safe: it will not be there twice.");
+    } catch (error) {
+      const why = error.name === "TimeoutError" ? `The gateway has not answered within ${patience / 1000} s, and may have published it.` : "The gateway cannot be reached.";
+      this.#say("false", `${why} Publishing again is safe: it will not be there twice.`);
     } finally {
-      button.disabled = false;
+      this.#busy = false;
+      button.removeAttribute("aria-disabled");
     }
   }
 
@@ -94,7 +126,7 @@ export class Publisher {
     const headers = { "Content-Type": "application/json" };
     if (this.#getToken()) headers.Authorization = `Bearer ${this.#getToken()}`;
     const body = `{${members},"key":${JSON.stringify(this.#attempt.key)}}`;
-    const response = await fetch("publish", { method: "POST", headers, body });
+    const response = await fetch("publish", { method: "POST", headers, body, signal: AbortSignal.timeout(patience) });
     if (!response.ok) {
       const { title, detail } = await readProblem(response);
       this.#say("false", detail ? `${title}: ${detail}` : title);
@@ -103,6 +135,7 @@ export class Publisher {
     const { id } = await response.json();
     this.#attempt = { body: "", key: "" };
     this.#say("true", `Published as ${id}`);
+    this.#sent = members;
     this.#fields.data.value = "";
     this.#offerJSON();
     this.showCommand();

@@ -1,39 +1,37 @@
-// From a MessageEvent to a row of the list: first what it says (describe), then, if it is still to be shown, its
-// elements (render). Whatever came over the network ends in a text node or in a data attribute.
+// From an event to a row of the list: first what it says (describe), then, if it is still to be shown, its elements
+// (render). Whatever came over the network ends in a text node or in a data attribute.
 
-import { hue, make } from "./dom.js";
+import { copy, hue, make } from "./dom.js";
 import { memberText, showJSON } from "./json.js";
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const calendar = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+const fold = 24; // lines of JSON that are shown at once
 
-// describe reads an event: {kind, type, id, time, topic, user, from, text, json} – text is what to show, json whether
-// it is JSON rather than plain text.
+// describe reads an event of gateway.js: {kind, type, id, time, topic, user, from, text, json} – text is what to show, json
+// whether it is JSON rather than plain text. A note's text is a list: names in it are {name}, so that they stay by themselves.
 export function describe(event) {
-  const row = { kind: "event", type: event.type, id: event.lastEventId, time: timeOf(event.lastEventId) };
-  const envelope = parseObject(event.data);
-  if (!envelope) return { ...row, topic: "", text: event.data, json: false };
-  row.topic = text(envelope.topic);
-  row.user = text(envelope.user);
-  row.from = text(envelope.from);
+  const row = { kind: "event", type: event.type, id: event.id, time: timeOf(event.id) };
+  row.topic = text(event.topic);
+  row.user = text(event.user);
+  row.from = text(event.from);
   switch (event.type) {
     case "gap":
-      return { ...row, kind: "note", text: gapText(row, envelope) };
+      return { ...row, kind: "note", text: gapText(row, event) };
     case "close":
-      return { ...row, kind: "note", text: `${nameOf(row)} is closed: nothing more will come.` };
+      return { ...row, kind: "note", text: [nameOf(row), " is closed: nothing more will come."] };
     case "expiring":
-      // It has no id of its own: EventSource repeats the last one.
-      return { ...row, kind: "note", id: "", time: Date.now(), text: expiryText(envelope) };
+      return { ...row, kind: "note", id: "", time: Date.now(), text: [expiryText(event)] };
   }
-  const data = memberText(event.data, "data") ?? event.data;
-  const plain = typeof envelope.data === "string";
-  return { ...row, text: plain ? envelope.data : data, json: !plain };
+  if (!("data" in event)) return { ...row, text: event.text, json: false };
+  const plain = typeof event.data === "string";
+  return { ...row, text: plain ? event.data : (memberText(event.text, "data") ?? event.text), json: !plain };
 }
 
-// resumed is the note that follows an outage. It has no id: that one belongs to the last event before.
+// resumed is the note that follows an outage. What was missed comes after it, and a gap if something cannot.
 export function resumed(outage) {
   const seconds = Math.max(1, Math.round(outage / 1000));
-  return { kind: "note", type: "ready", id: "", time: Date.now(), topic: "", text: `Back after ${seconds} s, right where it stopped.` };
+  return { kind: "note", type: "ready", id: "", time: Date.now(), topic: "", text: [`Back after ${seconds} s.`] };
 }
 
 export function render(row) {
@@ -42,11 +40,14 @@ export function render(row) {
   if (row.user) item.dataset.user = row.user;
   item.append(timeElement(row.time));
   if (row.kind === "note") {
-    item.append(make("p", "note data", row.text));
+    item.append(make("p", "note data", ...row.text.map((part) => part.name ? make("bdi", "", part.name) : part)));
   } else {
     item.append(labels(row), dataElement(row));
   }
-  if (row.id) item.append(make("span", "id", row.id));
+  const foot = make("span", "foot");
+  if (row.id) foot.append(make("span", "id", row.id));
+  if (row.kind === "event") foot.append(copyButton(row));
+  item.append(foot);
   return item;
 }
 
@@ -60,16 +61,42 @@ function labels(row) {
   return box;
 }
 
+function copyButton(row) {
+  const button = make("button", "copy", "Copy");
+  button.type = "button";
+  button.setAttribute("aria-label", "Copy the data of this event");
+  button.addEventListener("click", () => copy(button, row.text));
+  return button;
+}
+
 function dataElement(row) {
   const box = make("div", row.json ? "data json" : "data");
+  box.dir = row.json ? "ltr" : "auto"; // a text is aligned by its own direction
   if (row.json) showJSON(box, row.text);
   else box.append(row.text);
-  if (row.text.length > 1500) {
-    box.tabIndex = 0; // it scrolls by itself: so it must be within reach of the keyboard
-    box.setAttribute("role", "group");
-    box.setAttribute("aria-label", "Data of the event");
-  }
+  const lines = row.json ? box.textContent.split("\n").length : 0;
+  if (lines > fold) return folded(box, lines);
+  if (row.text.length > 1500) scrolls(box);
   return box;
+}
+
+// folded shows the first lines, and the others when they are asked for.
+function folded(box, lines) {
+  box.classList.add("folded");
+  const button = make("button", "unfold", `Show all ${lines.toLocaleString()} lines`);
+  button.type = "button";
+  button.addEventListener("click", () => {
+    const open = !box.classList.toggle("folded");
+    button.textContent = open ? `Show the first ${fold} lines` : `Show all ${lines.toLocaleString()} lines`;
+  });
+  return make("div", "foldable", box, button);
+}
+
+// scrolls makes a box that scrolls by itself reachable by the keyboard.
+function scrolls(box) {
+  box.tabIndex = 0;
+  box.setAttribute("role", "group");
+  box.setAttribute("aria-label", "Data of the event");
 }
 
 function timeElement(ms) {
@@ -81,8 +108,9 @@ function timeElement(ms) {
 }
 
 function gapText(row, { after, oldest }) {
-  const kept = text(oldest) ? `the oldest kept is ${text(oldest)}.` : "nothing older is kept.";
-  return `Events of ${nameOf(row)} may be missing after ${text(after) || "the last one seen"}; ${kept}`;
+  const from = text(after) ? ` may be missing after ${text(after)}` : " may be missing";
+  const kept = text(oldest) ? `; the oldest kept is ${text(oldest)}.` : "; nothing is kept.";
+  return ["Events of ", nameOf(row), from + kept];
 }
 
 function expiryText({ expires }) {
@@ -92,7 +120,7 @@ function expiryText({ expires }) {
 }
 
 function nameOf({ topic, user }) {
-  return user ? `${user}, personally,` : topic || "this stream";
+  return { name: user ? `${user} (personal)` : topic || "this stream" };
 }
 
 // timeOf reads the time out of an id, <ms>-<seq>. A cursor over several partitions has another form: then it is the
@@ -100,15 +128,6 @@ function nameOf({ topic, user }) {
 function timeOf(id) {
   const ms = Number(/^(\d{12,14})-\d+$/.exec(id)?.[1]);
   return ms || Date.now();
-}
-
-function parseObject(data) {
-  try {
-    const value = JSON.parse(data);
-    return value !== null && typeof value === "object" && !Array.isArray(value) ? value : null;
-  } catch {
-    return null;
-  }
 }
 
 function text(value) {
