@@ -182,7 +182,11 @@ func (w *wheel) move(st *Stream, due int64) {
 	}
 }
 
+// linkLocked puts a stream into the slot of its next turn. A tick that has begun meanwhile may have been walked through
+// already: the stream would wait there for a full round, a minute or two. The lock orders the two: run counts the tick
+// first and walks its slot under the lock later, so the tick after the one that is counted here is still to come.
 func (w *wheel) linkLocked(st *Stream, due int64) {
+	due = max(due, w.now.Load()+1)
 	head := &w.slots[due%wheelSlots]
 	st.slot = slot{next: *head, due: due}
 	if *head != nil {

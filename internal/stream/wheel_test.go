@@ -276,3 +276,17 @@ func TestStreams_DrainEndsWithTheLastStream(t *testing.T) {
 		}
 	})
 }
+
+// A stream that was on its way into the wheel when a tick began, or when the process was stopped for a while, has its turn at the
+// next one: its slot may have been walked through.
+func TestWheel_AStreamThatComesLateHasItsTurnSoon(t *testing.T) {
+	w := &wheel{tick: time.Second}
+	w.now.Store(700)
+	st := &Stream{}
+	w.mu.Lock()
+	w.linkLocked(st, 661)
+	w.mu.Unlock()
+	if got := w.due(nil, 700, 701); len(got) != 1 || got[0] != st {
+		t.Errorf("at the next tick %d streams have a turn, want the one that came late, which waits for %d", len(got), st.slot.due)
+	}
+}
