@@ -39,7 +39,7 @@ func passes(word string) bool {
 func kindOf(err error) (kind string, lasts bool) {
 	var refusal goredis.Error
 	var last farewell
-	text := ""
+	var text string
 	switch {
 	case errors.As(err, &last):
 		text = last.Error()

@@ -39,10 +39,7 @@ func TestRefusals_AreToldApart(t *testing.T) {
 				return redistest.Start(t, "--enable-protected-configs", "yes", "--stop-writes-on-bgsave-error", "yes")
 			},
 			func(t *testing.T, client *goredis.Client) {
-				dir, err := os.MkdirTemp(t.TempDir(), "")
-				if err != nil {
-					t.Fatal(err)
-				}
+				dir := t.TempDir()
 				do(t, client, "config", "set", "dir", dir)
 				if err := os.Remove(dir); err != nil {
 					t.Fatal(err)
