@@ -68,6 +68,7 @@ func fitsPhone(t *testing.T, b *browser) {
 	p.wait(`document.documentElement.scrollWidth <= 360`)
 	p.click("#to-publish")
 	p.wait(`document.activeElement.id === "publish-data"`)
+	p.wait(`document.querySelector("#publish-form [type=submit]").getBoundingClientRect().bottom < innerHeight`)
 }
 
 func switchesTheme(t *testing.T, b *browser) {
@@ -193,5 +194,9 @@ func cutsNothingOff(t *testing.T, b *browser) {
 		t.Errorf("%s is cut off", element)
 	}
 	p.wait(`document.querySelector("#scroller").clientHeight > 200`)
-	p.wait(`document.querySelector("#publish-form [type=submit]").getBoundingClientRect().bottom < innerHeight`)
+	p.wait(`document.querySelector("#publish-form").parentElement.scrollTop === 0`)
+	for _, element := range eval[[]string](p, `[...document.querySelectorAll("#publish-form, #publish-form *")]
+		.filter((e) => e.checkVisibility() && e.getBoundingClientRect().bottom > innerHeight).map((e) => e.id || e.className)`) {
+		t.Errorf("%s is below the screen", element)
+	}
 }

@@ -40,7 +40,7 @@ const since = new Since({ onChoose: startAnew });
 
 byId("theme").addEventListener("click", switchTheme);
 byId("fold").addEventListener("click", fold);
-byId("to-publish").addEventListener("click", () => byId("publish-data").focus());
+byId("to-publish").addEventListener("click", toPublish);
 show();
 open();
 
@@ -143,6 +143,11 @@ function show() {
 function showTitle(unseen) {
   const title = [subscription.user, subscription.topics.join("|"), "SSE gateway"].filter(Boolean).join(" · ");
   document.title = unseen ? `(${unseen}) ${title}` : title;
+}
+
+function toPublish() {
+  byId("publish-data").focus({ preventScroll: true });
+  byId("publish-title").scrollIntoView(); // the form as a whole, not its field alone
 }
 
 // fold shows or hides the chips, which a phone has no room for at all times.
