@@ -90,10 +90,11 @@ lint: lint-js ## Go, Lua, scripts, workflows, the page; a tidy go.mod; other sys
 	GOOS=darwin go build ./...
 	GOOS=windows go build ./...
 
-lint-js: # what browsers get
+lint-js: # what browsers and Node get
 	scripts/setup lint
 	npm ci --prefix tools/js --ignore-scripts --no-audit --no-fund --silent
-	tools/js/node_modules/.bin/biome lint --config-path=tools/js --error-on-warnings internal/web/static
+	tools/js/node_modules/.bin/biome lint --config-path=tools/js --error-on-warnings internal/web/static \
+		examples/ai-chat/*.mjs examples/ai-chat/*.jsx integration_test/aichat/js/*.mjs
 
 vuln: ## known vulnerabilities, from https://vuln.go.dev
 	$(GOVULNCHECK) ./...

@@ -19,6 +19,8 @@ type Balancer struct {
 	*testkit.Process
 	URL       string
 	SecureURL string // https://…, where there is a certificate
+
+	start func(t testing.TB) *testkit.Process
 }
 
 // BalancerOptions say what a balancer stands in front of.
@@ -52,8 +54,21 @@ func StartHAProxy(t testing.TB, o BalancerOptions) *Balancer {
 		env = append(env, "TLS_BIND="+secure, "TLS_CERT="+WriteFile(t, "both.pem", both))
 	}
 	config := RepoFile(t, "deploy", "haproxy.cfg")
-	b.Process = testkit.StartProcess(t, "haproxy "+addr, env, testkit.Program(t, "haproxy"), "-db", "-f", config)
+	b.start = func(t testing.TB) *testkit.Process {
+		t.Helper()
+		return testkit.StartProcess(t, "haproxy "+addr, env, testkit.Program(t, "haproxy"), "-db", "-f", config)
+	}
+	b.Process = b.start(t)
 	return b.waitReady(t)
+}
+
+// Restart kills HAProxy, and with it every connection, and starts it again on the same port.
+func (b *Balancer) Restart(t testing.TB) {
+	t.Helper()
+	b.Kill()
+	b.WaitExit(t, wait)
+	b.Process = b.start(t)
+	b.waitReady(t)
 }
 
 // StartNginx starts nginx with deploy/nginx.conf, where it puts in what the file leaves to its user.
