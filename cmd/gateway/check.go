@@ -195,6 +195,8 @@ func (f *faultList) checkNumbers(c *config) {
 		{"MAX_STREAMS_PER_USER", c.MaxStreamsPerUser, 0},
 		{"MAX_STREAMS_PER_IP", c.MaxStreamsPerIP, 0},
 		{"PUBLISH_BURST", c.PublishBurst, 0},
+		{"MAX_PUBLISHES", c.MaxPublishes, 0},
+		{"MAX_PUBLISHES_PER_PUBLISHER", c.MaxPublishesPer, 0},
 		{"QUEUE_EVENTS", c.QueueEvents, 1},
 	} {
 		f.unless(n.value >= n.least, n.name, "%d is less than %d", n.value, n.least)
@@ -216,6 +218,7 @@ func (f *faultList) checkTimes(c *config) {
 		{"HEARTBEAT", c.Heartbeat, time.Second},
 		{"RETRY", c.Retry, time.Millisecond},
 		{"STREAM_MAX_AGE", c.StreamMaxAge, 0},
+		{"PUBLISH_IDLE", c.PublishIdle, 0},
 		{"JWT_MAX_AGE", c.JWTMaxAge, time.Second},
 		{"DRAIN", c.Drain, 0},
 	} {

@@ -64,6 +64,10 @@ type config struct {
 	MaxStreamsPerIP   int     `env:"MAX_STREAMS_PER_IP" envDefault:"0" doc:"the same per client address"`
 	PublishRate       float64 `env:"PUBLISH_RATE" envDefault:"0" doc:"events per second and publisher (token's sub, or client address) on this replica; 0: no limit"`
 	PublishBurst      int     `env:"PUBLISH_BURST" envDefault:"0" doc:"events that a publisher may send at once; 0: what the rate allows in a second"`
+	MaxPublishes      int     `env:"MAX_PUBLISHES" envDefault:"4096" doc:"NDJSON requests under way on this replica; 0: no limit"`
+	MaxPublishesPer   int     `env:"MAX_PUBLISHES_PER_PUBLISHER" envDefault:"1024" doc:"the same per publisher"`
+
+	PublishIdle time.Duration `env:"PUBLISH_IDLE" envDefault:"5m" doc:"an NDJSON request that brings no line, nor an empty one, for so long is ended; 0: never"`
 
 	Heartbeat    time.Duration `env:"HEARTBEAT" envDefault:"15s" doc:"interval of the heartbeat comment"`
 	Retry        time.Duration `env:"RETRY" envDefault:"3s" doc:"reconnection time of subscribers, spread by ±50 %"`

@@ -39,6 +39,8 @@ func (c config) surface() httpapi.Options {
 		},
 		PublishRate:    c.PublishRate,
 		PublishBurst:   c.PublishBurst,
+		Publishes:      limit.PlaceLimits{Total: c.MaxPublishes, PerUser: c.MaxPublishesPer},
+		PublishIdle:    c.PublishIdle,
 		TrustedProxies: c.proxies,
 		Hosts:          c.Hosts,
 		CORSOrigins:    c.CORSOrigins,

@@ -36,6 +36,8 @@ type Options struct {
 	Streams        limit.PlaceLimits // most open streams [no limit]
 	PublishRate    float64           // events per second and publisher [no limit]
 	PublishBurst   int               // events at once [what the rate allows in a second]
+	Publishes      limit.PlaceLimits // most requests of lines under way; PerUser is per publisher, as PublishRate [no limit]
+	PublishIdle    time.Duration     // how long they may bring nothing [for ever]
 	TrustedProxies []netip.Prefix    // whose X-Forwarded-For is believed [nobody's]
 
 	Hosts          []string     // names that it may be called by where nobody authenticates; "*.example.com": all below; "*": any [localhost, addresses]
@@ -83,6 +85,7 @@ type API struct {
 	topics     nameList
 	users      nameList
 	leases     *limit.Places
+	lines      *limit.Places // requests of lines, by publisher
 	rate       *limit.Rate
 	metrics    *metrics
 	build      build.Info
@@ -108,6 +111,7 @@ func New(hub *fanout.Hub, streams *stream.Streams, who auth.Authenticator, opts 
 		topics:     opts.Topics,
 		users:      opts.Users,
 		leases:     limit.NewPlaces(opts.Streams),
+		lines:      limit.NewPlaces(opts.Publishes),
 		rate:       limit.NewRate(opts.PublishRate, opts.PublishBurst),
 		metrics:    newMetrics(hub, streams),
 		build:      build.Read(),

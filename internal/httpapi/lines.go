@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net/http"
+	"os"
 	"sync"
 	"time"
 )
@@ -19,6 +21,12 @@ const (
 // errLinesStopped: stop was called.
 var errLinesStopped = errors.New("reading lines was stopped")
 
+// lineTimes bound the reading of lines.
+type lineTimes struct {
+	grace time.Duration // how long a line that has begun may rest
+	idle  time.Duration // how long the next one may take to begin; 0: for ever
+}
+
 // A deadliner bounds the time of reads, as http.ResponseController does.
 type deadliner interface{ SetReadDeadline(time.Time) error }
 
@@ -33,6 +41,7 @@ type line struct {
 type lineReader struct {
 	body    io.Reader
 	control deadliner
+	times   lineTimes
 	max     int                    // bytes of one line
 	parse   func(line []byte) line // called by run, not for lines without anything in them
 	tooLong line                   // stands for a line that is longer than max
@@ -51,9 +60,9 @@ type lineReader struct {
 	woken   bool      // take is to return though there is nothing; guarded by mu
 }
 
-func newLineReader(body io.Reader, control deadliner, maxLine int, parse func([]byte) line) *lineReader {
+func newLineReader(body io.Reader, control deadliner, times lineTimes, maxLine int, parse func([]byte) line) *lineReader {
 	l := &lineReader{
-		body: body, control: control, max: maxLine, parse: parse,
+		body: body, control: control, times: times, max: maxLine, parse: parse,
 		tooLong: line{err: tooLarge("line: larger than %d bytes", maxLine)},
 	}
 	l.changed.L = &l.mu
@@ -61,7 +70,7 @@ func newLineReader(body io.Reader, control deadliner, maxLine int, parse func([]
 }
 
 // take waits for at least one line, or wake, and returns all that there are. They are valid until the next call. When there are
-// none left, it returns why: io.EOF, errLinesStopped, or the body's error.
+// none left, it returns why: io.EOF, errLinesStopped, that none came for too long, or the body's error.
 func (l *lineReader) take() ([]line, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,7 +111,8 @@ func (l *lineReader) stop() {
 func (l *lineReader) run() {
 	chunk := make([]byte, readBytes)
 	for {
-		if !l.allow() {
+		deadline, ok := l.allow()
+		if !ok {
 			l.end(errLinesStopped)
 			return
 		}
@@ -115,33 +125,47 @@ func (l *lineReader) run() {
 			if errors.Is(err, io.EOF) && len(l.buf) > 0 {
 				l.add([]byte{'\n'}) // the last line needs no end
 			}
+			if errors.Is(err, os.ErrDeadlineExceeded) && !deadline.IsZero() && !time.Now().Before(deadline) {
+				err = l.late()
+			}
 			l.end(err)
 			return
 		}
 	}
 }
 
-// allow sets the time of the next read: none between two lines, but a line that has begun must go on. It reports false
-// when reading has been stopped.
-func (l *lineReader) allow() bool {
-	var deadline time.Time
-	if len(l.buf) > 0 || l.skipping {
+// begun tells whether there is a part of a line.
+func (l *lineReader) begun() bool { return len(l.buf) > 0 || l.skipping }
+
+// late is the problem of a publisher whose time is over.
+func (l *lineReader) late() *problem {
+	if l.begun() {
+		return newProblem(http.StatusRequestTimeout, "timeout", "Too slow", "line: it came too slowly")
+	}
+	return idle(l.times.idle)
+}
+
+// allow sets the time of the next read, and returns it: between two lines the publisher may rest, but a line that has begun
+// must go on. It reports false when reading has been stopped.
+func (l *lineReader) allow() (deadline time.Time, ok bool) {
+	switch now := time.Now(); {
+	case l.begun():
 		if l.began.IsZero() {
-			l.began = time.Now()
+			l.began = now
 		}
-		deadline = l.began.Add(bodyGrace + time.Duration(len(l.buf))*time.Second/bodyRate)
-		if latest := time.Now().Add(bodyGrace); latest.Before(deadline) {
+		deadline = l.began.Add(l.times.grace + time.Duration(len(l.buf))*time.Second/bodyRate)
+		if latest := now.Add(l.times.grace); latest.Before(deadline) {
 			deadline = latest // what came fast earns no rest
 		}
-	} else {
-		l.began = time.Time{}
+	case l.times.idle > 0:
+		deadline = now.Add(l.times.idle)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.stopped {
 		_ = l.control.SetReadDeadline(deadline)
 	}
-	return !l.stopped
+	return deadline, !l.stopped
 }
 
 // add splits what has been read, and waits while too much has not been taken. It reports false when stopped meanwhile.
@@ -187,6 +211,7 @@ func (l *lineReader) push(next line, size int) bool {
 		if l.stopped {
 			return false
 		}
+		_ = l.control.SetReadDeadline(time.Time{}) // that nothing is read meanwhile is not the publisher's fault
 		l.changed.Broadcast()
 		l.changed.Wait()
 	}
@@ -199,9 +224,10 @@ func (l *lineReader) end(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.err = err
-	if l.stopped {
+	var late *problem
+	if l.stopped && !errors.As(err, &late) { // net/http ends the request's context with a read that is late, which stops as well
 		l.err = errLinesStopped // whatever woke the read
-	} else {
+	} else if errors.Is(err, io.EOF) {
 		_ = l.control.SetReadDeadline(time.Time{}) // what net/http reads afterwards has no time
 	}
 	l.changed.Broadcast()

@@ -31,7 +31,7 @@ func (d *deadlines) SetReadDeadline(at time.Time) error {
 
 // newTestReader makes a reader whose lines hold their text as data.
 func newTestReader(body io.Reader, control deadliner, maxLine int) *lineReader {
-	return newLineReader(body, control, maxLine, func(text []byte) line { return line{item: item{data: bytes.Clone(text)}} })
+	return newLineReader(body, control, lineTimes{grace: bodyGrace}, maxLine, func(text []byte) line { return line{item: item{data: bytes.Clone(text)}} })
 }
 
 // readLines runs a reader over body to its end.

@@ -60,7 +60,7 @@ func newMetrics(hub *fanout.Hub, streams *stream.Streams) *metrics {
 func eventProblems() []string {
 	return []string{
 		"cancelled", "forbidden", "internal", "invalid-request", "keys-unavailable", "not-found", "not-sent", "refused",
-		"outcome-unknown", "rate-limited", "store-full", "timeout", "too-large", "topic-closed", "stopped", "unauthenticated", "unsupported-encoding",
+		"outcome-unknown", "rate-limited", "store-full", "timeout", "too-large", "too-many-requests", "topic-closed", "stopped", "unauthenticated", "unsupported-encoding",
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 func TestMetrics_CountersAreThereBeforeTheyCount(t *testing.T) {
 	g := newTestGateway(t, auth.None{}, Options{})
 	got := g.do(http.MethodGet, "/metrics", "").body
-	others := []string{"busy", "cut-not-remembered", "cut-untold", "events-lost", "method-not-allowed", "misdirected", "not-now", "not-ready", "store-unavailable", "too-many-streams"} // of other requests
+	others := []string{"busy", "cut-not-remembered", "cut-untold", "events-lost", "idle", "method-not-allowed", "misdirected", "not-now", "not-ready", "store-unavailable", "too-many-streams"} // of no event
 	slugs := slices.DeleteFunc(literals(t, map[string]int{"newProblem": 1, "unavailable": 0}), func(slug string) bool {
 		return slices.Contains(others, slug)
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +24,13 @@ const expiryLook = 500 * time.Millisecond
 // A publisher that reads no answers before it has sent everything would be stuck when the buffers between are full. With
 // errorsOnly it gets only the answers of lines that failed, each with its number, and in the end how many there were.
 func (a *API) publishLines(w http.ResponseWriter, r *http.Request, from sender, key string, errorsOnly bool) error {
+	place, err := a.lines.Acquire(from.name(), netip.Addr{})
+	if err != nil {
+		tooMany := a.tooManyRequests(err)
+		a.metrics.reject(tooMany, 1)
+		return tooMany
+	}
+	defer place.Release()
 	control := http.NewResponseController(w)
 	_ = control.EnableFullDuplex() // HTTP/2 is so anyway
 	if r.Header.Get("Expect") != "" {
@@ -38,19 +46,22 @@ func (a *API) publishLines(w http.ResponseWriter, r *http.Request, from sender, 
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	p := &linePublisher{api: a, from: from, key: key, errorsOnly: errorsOnly, ctx: ctx, send: context.WithoutCancel(ctx)}
-	reader := newLineReader(unpaced(r.Body), control, a.opts.MaxBodyBytes, p.parse)
+	times := lineTimes{grace: a.grace, idle: a.opts.PublishIdle}
+	reader := newLineReader(unpaced(r.Body, control), control, times, a.opts.MaxBodyBytes, p.parse)
 	p.produced = produced{api: a, who: from.who, reader: reader}
 	defer p.produced.end()
 	var tasks sync.WaitGroup
 	tasks.Go(reader.run)
 	tasks.Go(func() { a.stopLines(ctx, cancel, reader, from.who.Expires) })
-	err := p.serve(w, r, control, reader)
+	err = p.serve(w, r, control, reader)
 	cancel()
 	tasks.Wait()
 	if errors.Is(err, errLinesStopped) {
 		err = a.stillKnown(r)
 	}
-	if problemOf(err).Status == http.StatusUnauthorized {
+	_ = control.SetWriteDeadline(time.Now().Add(a.answerTime))
+	switch problemOf(err).Status {
+	case http.StatusUnauthorized, http.StatusRequestTimeout:
 		_, _ = w.Write(append(appendResult(nil, broker.Result{Err: err}), '\n'))
 	}
 	if errorsOnly {
@@ -87,9 +98,11 @@ func (a *API) stillKnown(r *http.Request) error {
 	return err
 }
 
-// unpaced takes off the pace that is asked of other bodies: a publisher of lines may be silent between two of them.
-func unpaced(body io.ReadCloser) io.ReadCloser {
+// unpaced takes off the pace that is asked of other bodies, with the time of the answer that goes by it: a publisher of
+// lines may be silent between two of them.
+func unpaced(body io.ReadCloser, control timedConn) io.ReadCloser {
 	if paced, ok := body.(*pacedBody); ok {
+		_ = control.SetWriteDeadline(time.Time{})
 		return paced.ReadCloser
 	}
 	return body
@@ -132,13 +145,14 @@ func (p *linePublisher) serve(w io.Writer, r *http.Request, control *http.Respon
 		if len(p.out) == 0 {
 			continue
 		}
-		_ = control.SetWriteDeadline(time.Now().Add(answerTime))
+		_ = control.SetWriteDeadline(time.Now().Add(p.api.answerTime))
 		if _, err := w.Write(p.out); err != nil {
 			return err
 		}
 		if err := control.Flush(); err != nil {
 			return err
 		}
+		_ = control.SetWriteDeadline(time.Time{}) // HTTP/2 would reset a stream whose time is over while there is nothing to write
 		p.out = p.out[:0]
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"sse-gateway/internal/auth"
 	"sse-gateway/internal/broker"
 	"sse-gateway/internal/fanout"
+	"sse-gateway/internal/limit"
 )
 
 // retryUnavailable is the Retry-After of an answer that comes from the event store being away.
@@ -79,6 +80,23 @@ func tooManyEvents(wait time.Duration) *problem {
 		"this publisher sends more events than it may; nothing of this was published")
 	p.retryAfter = max(wait, time.Second)
 	return p
+}
+
+// tooManyRequests is the problem of a limit of requests of lines.
+func (a *API) tooManyRequests(err error) *problem {
+	limits := a.opts.Publishes
+	detail := fmt.Sprintf("this publisher has %d requests of lines open, the limit", limits.PerUser)
+	if errors.Is(err, limit.ErrStreams) {
+		detail = fmt.Sprintf("%d requests of lines are open on this replica, the limit", limits.Total)
+	}
+	p := newProblem(http.StatusTooManyRequests, "too-many-requests", "Too many requests", "%s; end one, or publish events singly", detail)
+	p.retryAfter = retryUnavailable
+	return p
+}
+
+// idle is the problem of a request of lines that brings none.
+func idle(most time.Duration) *problem {
+	return newProblem(http.StatusRequestTimeout, "idle", "Idle", "lines: none came for %s; an empty one keeps the request open", most)
 }
 
 func unavailable(slug, title, detail string) *problem {
