@@ -3,9 +3,11 @@ package integration_test
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -137,11 +139,14 @@ func TestAttack_Lines(t *testing.T) {
 	})
 	var statuses []string
 	for line := range strings.Lines(got.body) {
-		switch {
-		case strings.HasPrefix(line, `{"id":`):
+		var result struct{ Status int }
+		if err := json.Unmarshal([]byte(line), &result); err != nil {
+			t.Fatalf("%v in the line %q", err, line)
+		}
+		if result.Status == 0 {
 			statuses = append(statuses, "published")
-		default:
-			statuses = append(statuses, strings.TrimSuffix(strings.TrimPrefix(strings.Split(line, ",")[0], `{"status":`), "}"))
+		} else {
+			statuses = append(statuses, strconv.Itoa(result.Status))
 		}
 	}
 	const want = "[published 413 413 400 400 400 400 400 400 published 400]"
