@@ -51,8 +51,9 @@ manifests: ## deploy/kubernetes/gateway.yaml from the chart
 	cd deploy/check && go test -count 1 -run TestManifests . -update
 
 # One package at a time: each of them loads the machine and watches the clock.
+SUITES ?= ./integration_test/...
 integration-test: setup ## real Redis, replicas, balancer, browser, faults
-	$(GOTESTSUM) --format testname -- -race -shuffle=on -p 1 -timeout 20m ./integration_test/...
+	$(GOTESTSUM) --format testname -- -race -shuffle=on -p 1 -timeout 20m $(SUITES)
 
 compose-test: ## the compose stack; needs a Docker engine
 	scripts/setup compose
