@@ -11,7 +11,7 @@ VERSION ?= $(shell git describe --tags --always --dirty)
 COMMIT  ?= $(shell git rev-parse HEAD)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build image pin setup test unit-test deploy-test manifests integration-test compose-test soak bench fuzz cover fmt lint lint-js vuln
+.PHONY: help run build image pin setup test unit-test deploy-test manifests integration-test compose-test soak bench prove fuzz cover fmt lint lint-js vuln
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ soak: setup ## faults under load, for SOAK (1h)
 
 bench: ## load, and the comparison with other systems
 	bench/run
+
+prove: ## that the model test finds each rule of exactness that is switched off; PROVE=-short takes a minute
+	go run ./internal/fanout/prove $(PROVE)
 
 fuzz: ## each fuzz target for FUZZTIME (1m)
 	@set -e; for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs dirname | sort -u); do \
