@@ -148,7 +148,7 @@ func TestAttack_RequestsBehindAStream(t *testing.T) {
 
 func (s *site) smuggledNothing(t *testing.T) {
 	t.Helper()
-	if got := ask(t, s.Replicas[0], request{target: "/topics/smuggled/events"}); got.body != `{"events":[],"next":"0-0","more":false,"gap":false}`+"\n" {
+	if got := ask(t, s.Replicas[0], request{target: "/topics/smuggled/events"}); !strings.HasPrefix(got.body, `{"events":[],"next":"0-0",`) {
 		t.Errorf("something was smuggled: %s", got.body)
 	}
 }

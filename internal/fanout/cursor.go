@@ -17,8 +17,8 @@ import (
 // maxPartitions bounds what a cursor may claim, so that a forged one costs no memory.
 const maxPartitions = 4096
 
-// errCursor: the text is not a cursor of this gateway. To a client it is a cursor older than all history.
-var errCursor = errors.New("unreadable cursor")
+// ErrCursor: the text is not a cursor of this gateway. To a stream it is a cursor older than all history.
+var ErrCursor = errors.New("unreadable cursor")
 
 // A cursor is the position of a stream: one id per partition that the stream has ever used. With one partition it
 // is written as that id; with several, as "c" and the base64url form of
@@ -32,17 +32,17 @@ func parseCursor(text string, partitions int) (cursor, error) {
 	if partitions == 1 {
 		id, err := broker.ParseID(text)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errCursor, err)
+			return nil, fmt.Errorf("%w: %w", ErrCursor, err)
 		}
 		return cursor{id}, nil
 	}
 	encoded, ok := strings.CutPrefix(text, "c")
 	if !ok {
-		return nil, errCursor
+		return nil, ErrCursor
 	}
 	packed, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errCursor, err)
+		return nil, fmt.Errorf("%w: %w", ErrCursor, err)
 	}
 	return unpackCursor(packed, partitions)
 }
@@ -51,7 +51,7 @@ func unpackCursor(packed []byte, partitions int) (cursor, error) {
 	r := bytes.NewReader(packed)
 	count, err := binary.ReadUvarint(r)
 	if err != nil || count != uint64(partitions) || r.Len() == 0 {
-		return nil, fmt.Errorf("%w: not of %d partitions", errCursor, partitions)
+		return nil, fmt.Errorf("%w: not of %d partitions", ErrCursor, partitions)
 	}
 	c := make(cursor, partitions)
 	for at := uint64(0); r.Len() > 0; at++ { // at: the first partition that may come now
@@ -59,10 +59,10 @@ func unpackCursor(packed []byte, partitions int) (cursor, error) {
 		ms, msErr := binary.ReadUvarint(r)
 		seq, seqErr := binary.ReadUvarint(r)
 		if err := errors.Join(stepErr, msErr, seqErr); err != nil {
-			return nil, fmt.Errorf("%w: %w", errCursor, err)
+			return nil, fmt.Errorf("%w: %w", ErrCursor, err)
 		}
 		if step == 0 || step > count-at {
-			return nil, fmt.Errorf("%w: a partition beyond the %d that there are", errCursor, partitions)
+			return nil, fmt.Errorf("%w: a partition beyond the %d that there are", ErrCursor, partitions)
 		}
 		at += step - 1
 		c[at] = broker.ID{MS: ms, Seq: seq}

@@ -320,8 +320,13 @@ type StoredEvent struct {
 
 // PageRequest asks for a part of a topic's history.
 type PageRequest struct {
-	Topic  string
-	After  broker.ID
+	Topic string
+	After broker.ID // the oldest events after it; unless Back
+	// Back asks for the newest events rather than the oldest: of all, of those before Before if it is not zero, or of those
+	// up to the position Until, of a stream or a page, if it is not empty.
+	Back   bool
+	Before broker.ID
+	Until  string
 	Limit  int    // events at most
 	Client string // as in JoinRequest
 }
@@ -331,7 +336,10 @@ type PageRequest struct {
 type Page struct {
 	Events []StoredEvent
 	Next   broker.ID // to go on after
-	More   bool      // there are more events after Next now
-	Gap    bool      // events after the asked-for id are no longer kept
+	// Cursor is where a stream begins that is to bring what follows the page. A page of another topic until Cursor ends
+	// at the same moment: a stream of both topics from there brings what follows both.
+	Cursor string
+	More   bool // there are more events after Next now; of a page back: before its first
+	Gap    bool // events after the asked-for id are no longer kept
 	end    func()
 }

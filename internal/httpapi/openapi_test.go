@@ -92,7 +92,7 @@ func TestOpenAPI_DescribesEveryParameter(t *testing.T) {
 	doc := openapiDoc(t)
 	for path, known := range map[string]*parameters{
 		"GET /subscribe": subscribeParameters(), "POST /publish": publishParameters(), "GET /topics": pageParameters(),
-		"GET /topics/{topic}/events": pageParameters(), "GET /users/{user}/events": pageParameters(),
+		"GET /topics/{topic}/events": historyParameters(), "GET /users/{user}/events": historyParameters(),
 	} {
 		method, path, _ := strings.Cut(path, " ")
 		described := []string{"access_token"} // a security scheme

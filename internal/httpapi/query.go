@@ -38,6 +38,14 @@ func pageParameters() *parameters {
 	}
 }
 
+func historyParameters() *parameters {
+	return &parameters{
+		names:    []string{"after", "before", "last", "until", "limit", "access_token"},
+		single:   []string{"after", "before", "last", "until", "limit"},
+		position: "after",
+	}
+}
+
 // maxParameterName bounds the names that are looked at; nothing longer resembles one of ours.
 const maxParameterName = 32
 

@@ -19,7 +19,7 @@ func TestTopicEvents_PageThroughHistory(t *testing.T) {
 	}
 	got := g.do(http.MethodGet, "/topics/robot/events?limit=2", "")
 	want := `{"events":[{"id":"` + ids[0] + `","event":"e","topic":"robot","data":1.50,"retry":7000},` +
-		`{"id":"` + ids[1] + `","event":"e","topic":"robot","data":"<b>\u00e9</b>","retry":7000}],"next":"` + ids[1] + `","more":true,"gap":false}` + "\n"
+		`{"id":"` + ids[1] + `","event":"e","topic":"robot","data":"<b>\u00e9</b>","retry":7000}],"next":"` + ids[1] + `","cursor":"` + ids[1] + `","more":true,"gap":false}` + "\n"
 	if got.status != http.StatusOK || got.body != want || got.header.Get("Content-Type") != "application/json" {
 		t.Errorf("got %d %s\nwant %s", got.status, got.body, want)
 	}
@@ -46,7 +46,7 @@ func TestTopicEvents_PageThroughHistory(t *testing.T) {
 	if strings.Join(seen, " ") != strings.Join(ids, " ") {
 		t.Errorf("got %q, want %q", seen, ids)
 	}
-	if got := g.do(http.MethodGet, "/topics/robot/events?after="+after, ""); got.body != `{"events":[],"next":"`+after+`","more":false,"gap":false}`+"\n" {
+	if got := g.do(http.MethodGet, "/topics/robot/events?after="+after, ""); got.body != `{"events":[],"next":"`+after+`","cursor":"`+after+`","more":false,"gap":false}`+"\n" {
 		t.Errorf("at the end: %s", got.body)
 	}
 }
@@ -55,7 +55,7 @@ func TestUserEvents_AreTheInbox(t *testing.T) {
 	g := newTestGateway(t, newTestJWT(t), Options{})
 	id := g.publish(`{"user":"jack","data":1}`, bearer(t, auth.Grant{Subject: "pub", Publish: []string{"@*"}})...)
 	got := g.do(http.MethodGet, "/users/jack/events", "", bearer(t, auth.Grant{Subject: "jack"})...)
-	if want := `{"events":[{"id":"` + id + `","event":"message","user":"jack","data":1,"from":"pub"}],"next":"` + id + `","more":false,"gap":false}` + "\n"; got.body != want {
+	if want := `{"events":[{"id":"` + id + `","event":"message","user":"jack","data":1,"from":"pub"}],"next":"` + id + `","cursor":"` + id + `","more":false,"gap":false}` + "\n"; got.body != want {
 		t.Errorf("got %s, want %s", got.body, want)
 	}
 }
