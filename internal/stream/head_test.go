@@ -192,6 +192,57 @@ func TestStream_NothingIsWrittenAfterTheEndOfARight(t *testing.T) {
 	}
 }
 
+// Who is about to be answered when the replica begins to drain, or stops, is answered still. But nothing is said after the end of a right.
+func TestStreams_HeadsThatAreDrained(t *testing.T) {
+	opts := defaults()
+	opts.Heartbeat, opts.Stall = time.Hour, time.Hour
+	for name, test := range map[string]struct {
+		end  func(b *bubble)
+		want string
+	}{
+		"drained": {func(b *bubble) { b.Drain(context.Background(), 0) }, first},
+		"closed":  {func(b *bubble) { _ = b.Close() }, first},
+		"drained and closed": {func(b *bubble) {
+			b.serving.Go(func() { b.Drain(context.Background(), 0) })
+			synctest.Wait()
+			_ = b.Close()
+		}, first},
+		"drained and expired": {func(b *bubble) { b.Drain(context.Background(), 0) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, opts, func(t *testing.T, b *bubble) {
+				p := Params{}
+				if test.want == "" {
+					p.Expiry, p.Deadline = time.Now().Add(headTime/4), time.Now().Add(headTime/4)
+				}
+				w, _, _ := b.openWithheld(t, p)
+				b.serving.Go(func() { test.end(b) })
+				time.Sleep(headTime / 2)
+				w.giveWindow()
+				synctest.Wait()
+				if w.body() != test.want || b.Stats().Open != 0 {
+					t.Errorf("got %q, want %q, and %d streams are left", w.body(), test.want, b.Stats().Open)
+				}
+			})
+		})
+	}
+	for name, end := range map[string]func(b *bubble){
+		"drained": func(b *bubble) { b.Drain(context.Background(), 0) },
+		"closed":  func(b *bubble) { _ = b.Close() },
+	} {
+		t.Run(name+", and not waited for", func(t *testing.T) {
+			inBubble(t, opts, func(t *testing.T, b *bubble) {
+				w, _, _ := b.openWithheld(t, Params{})
+				began := time.Now()
+				end(b)
+				if took := time.Since(began); took > headTime+2*maxTick || w.body() != "" {
+					t.Errorf("it took %v, and the client got %q", took, w.body())
+				}
+			})
+		})
+	}
+}
+
 // Who comes while the replica drains is told so: its head is not cut off, though waited for only a little.
 func TestStreams_HeadsWhileDraining(t *testing.T) {
 	inBubble(t, defaults(), func(t *testing.T, b *bubble) {

@@ -166,7 +166,10 @@ func (st *Stream) endLocked(r reason, cut bool) {
 			st.q.signal()
 		}
 	}
-	if heads := st.path != nil && st.path.headed != 0; (cut || heads) && !st.cut {
+	heads := st.path != nil && st.path.headed != 0
+	if heads && r == reasonDrain && !st.cut {
+		st.limit = min(st.limit, st.set.wheel.now.Load()+st.set.wheel.ticks(headTime))
+	} else if (cut || heads) && !st.cut {
 		st.cut = true // before its head a stream has nothing that would be worth waiting for
 		if st.path != nil && (st.q != nil || heads) && !st.gone {
 			st.path.abort()

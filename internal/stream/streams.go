@@ -29,7 +29,7 @@ var (
 const (
 	// minStall is the least default of Options.Stall.
 	minStall = 30 * time.Second
-	// headTime is for the head of a stream that is opened while others are drained.
+	// headTime is for the head of a stream that is drained before it has been written.
 	headTime = time.Second
 )
 
@@ -144,22 +144,14 @@ func (s *Streams) Open(w http.ResponseWriter, r *http.Request, src Source, p Par
 	case errors.Is(err, http.ErrNotSupported):
 		// What ends streams, counts them and bounds them is in force before the head is written: that may take its time.
 		st.path = newResponsePath(w, r, s.wheel.now.Load())
-		draining := s.enter(st, p)
-		if draining {
-			_ = st.path.conn.SetWriteDeadline(time.Now().Add(headTime))
-		}
+		s.enter(st, p)
 		st.path.writeHead(st, p.First)
-		if draining {
-			st.end(reasonDrain, false)
-		}
 	case err != nil:
 		st.countOpen(-1)
 		s.forget()
 		return nil, fmt.Errorf("open stream: %w", err)
 	default:
-		if s.enter(st, p) {
-			st.end(reasonDrain, false)
-		}
+		s.enter(st, p)
 	}
 	st.begin()
 	return st, nil
@@ -171,15 +163,20 @@ func (s *Streams) engineTakes(r *http.Request) bool {
 	return s.engine != nil && r.TLS == nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 && r.Method != http.MethodHead
 }
 
-// enter puts a stream among the open ones. It reports whether they are being drained: then this one ends after its head.
-func (s *Streams) enter(st *Stream, p Params) (draining bool) {
+// enter puts a stream among the open ones.
+func (s *Streams) enter(st *Stream, p Params) {
 	s.wheel.add(st, p)
 	// Whoever drains or closes looks at the wheel after having said so: one of the two sees the other.
-	draining, closed := s.stopping()
-	if closed {
-		st.end(reasonDrain, true)
+	if draining, closed := s.stopping(); draining {
+		s.drain(st, closed)
 	}
-	return draining
+}
+
+// drain ends a stream because the replica stops. One whose head is being written ends after it: the client is to see an answer.
+// But that is not waited for for long.
+func (s *Streams) drain(st *Stream, cut bool) {
+	st.end(reasonDrain, cut)
+	s.wheel.hasten(st, s.wheel.now.Load()+s.wheel.ticks(headTime))
 }
 
 // Drain ends every stream, evenly spread over the given time, each after its pending frames have been written.
@@ -202,7 +199,7 @@ func (s *Streams) Drain(ctx context.Context, over time.Duration) {
 				return
 			}
 		}
-		st.end(reasonDrain, false)
+		s.drain(st, false)
 	}
 	select {
 	case <-empty:
@@ -216,7 +213,7 @@ func (s *Streams) Close() error {
 	s.closing.Do(func() {
 		empty := s.stop(true)
 		for _, st := range s.wheel.all() {
-			st.end(reasonDrain, true)
+			s.drain(st, true)
 		}
 		<-empty
 		s.wheel.close()

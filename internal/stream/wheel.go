@@ -182,6 +182,16 @@ func (w *wheel) move(st *Stream, due int64) {
 	}
 }
 
+// hasten gives a stream a turn at a tick at the latest.
+func (w *wheel) hasten(st *Stream, due int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if st.slot.due > due {
+		w.unlinkLocked(st)
+		w.linkLocked(st, due)
+	}
+}
+
 // linkLocked puts a stream into the slot of its next turn. A tick that has begun meanwhile may have been walked through
 // already: the stream would wait there for a full round, a minute or two. The lock orders the two: run counts the tick
 // first and walks its slot under the lock later, so the tick after the one that is counted here is still to come.
