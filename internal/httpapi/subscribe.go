@@ -127,12 +127,16 @@ func (a *API) join(w http.ResponseWriter, r *http.Request, req fanout.JoinReques
 
 // params are those of the stream: how it begins, and when it ends.
 func (a *API) params(req fanout.JoinRequest, who auth.Identity, sub *subscription) stream.Params {
-	params := expiry(who.Expires, a.clock())
+	now := a.clock()
+	params := expiry(who.Expires, now)
 	if req.EventsOnly {
 		// The first event goes on in the block that this begins: some clients take a block without data for an event.
 		params.First, params.Notice = sse.AppendRetry(nil, spread(a.opts.Retry)), nil
 	} else {
 		params.First = a.ready(req, sub.StartID())
+	}
+	if params.Notice != nil && params.NoticeAt.Sub(now) < toldAtOnce {
+		params.First, params.Notice = append(params.First, params.Notice.Bytes()...), nil
 	}
 	return params
 }
@@ -328,6 +332,9 @@ func spread(d time.Duration) int {
 const (
 	// noticeAhead is how long before the end of a stream its page is told to renew its token.
 	noticeAhead = 30 * time.Second
+	// toldAtOnce is for the page of a token that has so little left that the stream might be cut before it had been told: that is
+	// told with the head.
+	toldAtOnce = time.Second
 	// endAhead is how long before the token's exp its streams have ended, at the most.
 	endAhead = 5 * time.Second
 )
