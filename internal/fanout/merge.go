@@ -172,7 +172,8 @@ func (m *merge) shed() {
 	if size <= m.bytes {
 		return
 	}
-	slices.SortFunc(holding, func(a, b *reader) int { return compareIDs(b.items[0].place(), a.items[0].place()) })
+	// An event and a gap may have the same place: the event comes first, and must stay, or it would be read and dropped for ever.
+	slices.SortFunc(holding, func(a, b *reader) int { return compareItems(b.items[0], a.items[0]) })
 	for _, r := range holding[:len(holding)-1] {
 		if size <= m.bytes {
 			return
@@ -207,17 +208,18 @@ func arrange(items []item, bound broker.ID) {
 	}
 }
 
-func sortItems(items []item) {
-	slices.SortStableFunc(items, func(a, b item) int {
-		order := compareIDs(a.place(), b.place())
-		switch {
-		case order != 0 || a.gap == b.gap:
-			return order
-		case b.gap:
-			return -1
-		}
-		return 1
-	})
+func sortItems(items []item) { slices.SortStableFunc(items, compareItems) }
+
+// compareItems compares items by place; of two at the same, an event comes before a gap.
+func compareItems(a, b item) int {
+	order := compareIDs(a.place(), b.place())
+	switch {
+	case order != 0 || a.gap == b.gap:
+		return order
+	case b.gap:
+		return -1
+	}
+	return 1
 }
 
 func compareIDs(a, b broker.ID) int {
