@@ -14,7 +14,9 @@ type mutation struct {
 
 const (
 	catchUp  = "internal/fanout/catchup.go"
+	caught   = "internal/fanout/caught.go"
 	commands = "internal/fanout/commands.go"
+	deep     = "internal/fanout/deep.go"
 	dispatch = "internal/fanout/dispatch.go"
 	beats    = "internal/fanout/heartbeat.go"
 	join     = "internal/fanout/join.go"
@@ -167,6 +169,10 @@ func replica() []mutation {
 			equivalent: "what it brings is below the watermark, or is told by the chain",
 		},
 		{
+			rule: 16, what: "a backlog that was dropped is not caught up with", file: caught, within: 5000,
+			old: "	if p.backlog.overflowed {\n", new: "	if false {\n",
+		},
+		{
 			rule: 17, what: "a topic that was let go of keeps its chain", file: lapse, within: 6000,
 			old: "			p.forgetLocked(t)\n			names = append(names, t.name)\n", new: "			names = append(names, t.name)\n			t.lapsing = false\n",
 		},
@@ -179,11 +185,23 @@ func replica() []mutation {
 			rule: 18, what: "a replaying stream is told the watermark", file: beats, within: 1000,
 			old: "	if !sh.live {\n		return false, false\n	}\n", new: "",
 		},
+		{
+			rule: 18, what: "a position that has grown old is not told", file: beats, within: 5000,
+			old: "sh.pos.MS > sh.clientPos.MS+uint64(sh.p.keep.LastID.Milliseconds()/4)\n", new: "false\n",
+		},
 	}
 }
 
 func births() []mutation {
 	return []mutation{
+		{
+			rule: 22, what: "a replica that has found a loss does not report it", file: commands, within: 15000,
+			old: ", rebirth: p.evidence.report()}", new: "}",
+		},
+		{
+			rule: 22, what: "a replay that crosses a birth tells no gap", file: deep, within: 5000,
+			old: "		sh.pushAllGapsLocked(born, from, true, nil)\n", new: "		sh.pos, _ = born, from\n",
+		},
 		{
 			rule: 23, what: "a quiet partition's clock stands still", file: store, within: 6000,
 			old: "d.clock.Less(now.Minus(s.w.keep.QuietLag()))", new: "false && d.clock.Less(now)",
