@@ -42,7 +42,7 @@ func (a *API) publishLines(w http.ResponseWriter, r *http.Request, from sender, 
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
 	if err := control.Flush(); err != nil {
-		return nil //nolint:nilerr // the client has gone: there is nobody to answer
+		return nil // the client has gone: there is nobody to answer
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	p := &linePublisher{api: a, from: from, key: key, errorsOnly: errorsOnly, ctx: ctx, send: context.WithoutCancel(ctx)}
