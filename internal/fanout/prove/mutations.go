@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 // A mutation switches one rule off, or one half of it.
 type mutation struct {
 	rule int    // in docs/exactness.md
@@ -31,8 +33,7 @@ const (
 
 // mutations returns all of them, by rule.
 func mutations() []mutation {
-	all := publishing()
-	return append(all, births()...)
+	return slices.Concat(publishing(), joining(), replaying(), gaps(), replica(), births())
 }
 
 func publishing() []mutation {
