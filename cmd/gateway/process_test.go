@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sse-gateway/internal/sse"
 )
 
 func TestProcess_DrainsOnSIGTERM(t *testing.T) {
@@ -60,8 +62,21 @@ func TestProcess_DrainsOnSIGTERM(t *testing.T) {
 func TestProcess_SecondSignalEndsAtOnce(t *testing.T) {
 	r := startProcess(t, "GATEWAY_DRAIN=10s")
 	url := r.url()
+	var streams []*sse.Decoder
 	for range 3 {
-		r.subscribe(url)
+		events, _ := r.subscribe(url)
+		streams = append(streams, events)
+	}
+	// A stream that has its event is one of those whose ends are spread. One that has only begun ends at once.
+	response, err := http.Post(url+"/publish", "application/json", strings.NewReader(`{"topic":"robot","data":1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	for _, events := range streams {
+		if event, err := events.Next(); err != nil || event.Type == "ready" {
+			t.Fatalf("got %+v, %v", event, err)
+		}
 	}
 	began := time.Now()
 	r.stop(syscall.SIGTERM)
