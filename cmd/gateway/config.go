@@ -41,7 +41,7 @@ type config struct {
 	HistorySize  int           `env:"HISTORY_SIZE" envDefault:"1000" doc:"at least so many of the latest events are kept per topic; 0: no history"`
 	HistoryTTL   time.Duration `env:"HISTORY_TTL" envDefault:"1h" doc:"how long a topic's history is kept after its last event"`
 
-	EmbeddedBytes size `env:"EMBEDDED_BYTES" envDefault:"512MiB" doc:"what the embedded broker keeps at most: events, last ids, keys of idempotency"`
+	EmbeddedBytes size `env:"EMBEDDED_BYTES" envDefault:"512MiB" doc:"what the embedded broker keeps at most: events, last ids, keys of idempotency; the topics published to longest ago go first"`
 
 	Auth        string        `env:"AUTH" envDefault:"none" doc:"none or jwt; none on another address than loopback must be said explicitly"`
 	JWTKey      secret        `env:"JWT_KEY" doc:"HMAC secret (at least 32 bytes), or PEM text, also in base64: RSA, ECDSA or Ed25519"`

@@ -130,13 +130,17 @@ func (h *Hub) Close() error {
 type refuser interface {
 	// Refused tells why no event of a partition is taken, or nil.
 	Refused(part int) error
+}
+
+// A refusalCounter is a broker that counts what it is refused.
+type refusalCounter interface {
 	// Refusals tells how often something was refused, by kind.
 	Refusals() map[string]uint64
 }
 
 // Refusals tells how often Redis has refused something, by kind.
 func (h *Hub) Refusals() map[string]uint64 {
-	if store, can := h.broker.(refuser); can {
+	if store, can := h.broker.(refusalCounter); can {
 		return store.Refusals()
 	}
 	return nil

@@ -45,5 +45,8 @@ func storeDetail(err error) string {
 	if errors.Is(err, broker.ErrRefused) {
 		return "Redis refuses what the gateway asks of it; the gateway's log has its words"
 	}
+	if errors.Is(err, broker.ErrFull) {
+		return "the event store is full of what it cannot let go; GATEWAY_EMBEDDED_BYTES sets its size"
+	}
 	return "the event store is unavailable"
 }

@@ -20,8 +20,9 @@ import (
 // Options are the limits of a Broker. The zero value of a field means its default in brackets.
 type Options struct {
 	Retention broker.Retention
-	// MaxBytes is how much may be kept: events, topics' last ids, keys of idempotency, cuts. The topic published to longest ago
-	// loses its events first; where there are none left to drop, publishes are refused [512 MiB].
+	// MaxBytes is how much may be kept: events, topics' last ids, keys of idempotency (at most half of it), cuts. The topic
+	// without events that was published to longest ago is forgotten first, then the one with events loses them; where there are none
+	// left but those that are followed, publishes are refused [512 MiB].
 	MaxBytes int
 	Timeout  time.Duration // how long a publish waits for feeds to be read [2s]
 }
@@ -47,9 +48,11 @@ type Broker struct {
 	last   broker.ID
 	born   broker.ID
 	bytes  int
+	ofKeys int // of bytes
 	feeds  map[*feed]struct{}
 	cuts   map[string]time.Time
 	closed bool
+	gone   forgotten
 }
 
 type topic struct {
@@ -169,11 +172,12 @@ func (m *Broker) publish(op *broker.Op, now time.Time) broker.Result {
 	if known, ok := m.keys[op.Key]; ok && op.Key != "" {
 		return broker.Result{ID: known.id}
 	}
-	if m.bytes > m.opts.MaxBytes {
+	m.makeRoom(t)
+	if m.bytes > m.opts.MaxBytes || (op.Key != "" && m.ofKeys > m.opts.MaxBytes/2) {
 		return broker.Result{Err: broker.ErrFull}
 	}
 	if t == nil {
-		t = &topic{name: op.Topic}
+		t = &topic{name: op.Topic, last: m.lastBound(op.Topic)}
 		m.topics[op.Topic] = t
 		m.bytes += memoryOverhead + len(op.Topic)
 	}
@@ -188,7 +192,7 @@ func (m *Broker) publish(op *broker.Op, now time.Time) broker.Result {
 	if op.Key != "" {
 		m.keys[op.Key] = key{id: id, lapses: now.Add(m.opts.Retention.Key)}
 		m.spent = append(m.spent, op.Key)
-		m.bytes += memoryOverhead + len(op.Key)
+		m.countKey(op.Key, 1)
 	}
 	return broker.Result{ID: id}
 }
@@ -235,60 +239,7 @@ func (m *Broker) store(t *topic, e broker.Entry, now time.Time) {
 		}
 	}
 	m.move(t)
-	for m.bytes > m.opts.MaxBytes && m.fresh.Len() > 0 {
-		oldest := m.fresh.Front().Value.(*topic)
-		m.drop(oldest, len(oldest.entries))
-		m.move(oldest)
-	}
-}
-
-// drop forgets the oldest n events of a topic.
-func (m *Broker) drop(t *topic, n int) {
-	for _, e := range t.entries[:n] {
-		m.bytes -= e.Frame.Len() + memoryOverhead
-	}
-	clear(t.entries[:n])
-	if t.entries = t.entries[n:]; len(t.entries) == 0 {
-		t.entries = nil
-	}
-}
-
-// move puts a topic at the end of the list that it belongs to.
-func (m *Broker) move(t *topic) {
-	if t.in != nil {
-		t.in.Remove(t.place)
-	}
-	t.in = &m.fresh
-	if len(t.entries) == 0 {
-		t.in = &m.stale
-	}
-	t.place = t.in.PushBack(t)
-}
-
-// expire drops the events, the last ids and the keys whose time is over.
-func (m *Broker) expire(now time.Time) {
-	for front := m.fresh.Front(); front != nil; front = m.fresh.Front() {
-		t := front.Value.(*topic)
-		if now.Before(t.touched.Add(m.opts.Retention.Events)) {
-			break
-		}
-		m.drop(t, len(t.entries))
-		m.move(t)
-	}
-	for front := m.stale.Front(); front != nil; front = m.stale.Front() {
-		t := front.Value.(*topic)
-		if now.Before(t.touched.Add(m.opts.Retention.LastIDKept())) {
-			break
-		}
-		m.stale.Remove(front)
-		delete(m.topics, t.name)
-		m.bytes -= memoryOverhead + len(t.name)
-	}
-	for len(m.spent) > 0 && !now.Before(m.keys[m.spent[0]].lapses) {
-		delete(m.keys, m.spent[0])
-		m.bytes -= memoryOverhead + len(m.spent[0])
-		m.spent = m.spent[1:]
-	}
+	m.makeRoom(t)
 }
 
 // Mark sends a mark through the feeds.
@@ -328,6 +279,8 @@ func (m *Broker) Read(_ context.Context, _ int, reads []broker.Read) ([]broker.T
 	for i := range reads {
 		if t := m.topics[reads[i].Topic]; t != nil {
 			tails[i] = t.read(&reads[i])
+		} else {
+			tails[i].Last = m.lastBound(reads[i].Topic)
 		}
 	}
 	return tails, nil
@@ -427,7 +380,7 @@ func (m *Broker) Close() error {
 type feed struct {
 	broker *Broker
 	wake   *sync.Cond
-	topics map[string]struct{}
+	topics map[string]broker.ID // those followed; what forgotten said of each when that began
 	queue  []broker.Message
 	closed bool
 }
@@ -439,7 +392,7 @@ func (m *Broker) Open(context.Context, int) (broker.Feed, error) {
 	if m.closed {
 		return nil, errFeedClosed
 	}
-	feed := &feed{broker: m, wake: sync.NewCond(&m.mu), topics: make(map[string]struct{})}
+	feed := &feed{broker: m, wake: sync.NewCond(&m.mu), topics: make(map[string]broker.ID)}
 	m.feeds[feed] = struct{}{}
 	return feed, nil
 }
@@ -449,7 +402,9 @@ func (f *feed) Subscribe(_ context.Context, topics []string) error {
 	f.broker.mu.Lock()
 	defer f.broker.mu.Unlock()
 	for _, topic := range topics {
-		f.topics[topic] = struct{}{}
+		if _, known := f.topics[topic]; !known {
+			f.topics[topic] = f.broker.gone.last(topic)
+		}
 		f.queue = append(f.queue, broker.Message{Kind: broker.MessageAck, Topic: topic})
 	}
 	f.wake.Signal()
