@@ -201,9 +201,9 @@ func TestAttack_ReplaysThatStandStill(t *testing.T) {
 
 // Pages of large events are no larger than others.
 func TestAttack_PagesOfLargeEvents(t *testing.T) {
-	gateway := lab.StartGateway(t, gateways.PlainBinary(t), "GATEWAY_HOSTS=gateway", lab.StartRedis(t).Env())
+	gateway := lab.StartGateway(t, gateways.PlainBinary(t), "GATEWAY_HOSTS=gateway", "GATEWAY_REDIS_TIMEOUT=10s", lab.StartRedis(t).Env())
 	gateway.WaitReady(t)
-	fill(t, gateway, "large", 700, 63<<10)
+	fill(t, gateway, "large", 700, 63<<10) // 44 MB, for which a busy machine takes its time
 	w := watchOver(t, gateway)
 	var attackers sync.WaitGroup
 	var answered atomic.Int32

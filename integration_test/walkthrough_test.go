@@ -64,7 +64,7 @@ func TestWalkThrough_WorksAsTyped(t *testing.T) {
 			lines <- scanner.Text()
 		}
 	}()
-	expectLines(t, lines, `retry: \d+`, `event: ready`, `data: {"topics":\["chatgpt","robot"\],"user":"jack"}`, `id: \d+-\d+`, ``)
+	expectLines(t, lines, `retry: \d+`, `event: ready`, `data: {"topics":\["chatgpt","robot"\],"user":"jack","heartbeat":15000}`, `id: \d+-\d+`, ``)
 
 	answer, err := typed(publish).Output()
 	if err != nil || !regexp.MustCompile(`^{"id":"\d+-\d+"}\s*$`).Match(answer) {

@@ -97,7 +97,7 @@ func TestWire_TheStreamByteForByte(t *testing.T) {
 				}
 			}
 		}
-		expect(block(), `retry: \d+\nevent: ready\ndata: {"topics":\["robot"\],"user":"jack"}\nid: \d+-\d+\n\n`)
+		expect(block(), `retry: \d+\nevent: ready\ndata: {"topics":\["robot"\],"user":"jack","heartbeat":1000}\nid: \d+-\d+\n\n`)
 		expect(block(), `: ping\n`)
 		id := lab.Publish(t, gateway.URL, "robot", "hi robot")
 		expect(skipPings(), `data: {"topic":"robot","data":"hi robot"}\nid: `+id+`\n\n`)

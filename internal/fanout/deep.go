@@ -9,7 +9,8 @@ import (
 // readDeep reads the broker's history from the share's position up to the watermark.
 func (sh *share) readDeep(ctx context.Context) error {
 	p, from := sh.p, sh.pos
-	m, born := sh.merge(max(p.opts.bounds.deepEvents/max(len(sh.topics), 1), p.opts.bounds.deepPage))
+	m, born := sh.merge(p.opts.bounds.deepPage)
+	m.limit = max(m.limit, p.opts.bounds.deepEvents/max(len(m.readers), 1)) // the share's own topics go when the stream is left
 	if sh.sub.start.kind == startLast && sh.pos.IsBeginning() {
 		if err := sh.skipToNewest(ctx, m); err != nil {
 			return err
