@@ -19,7 +19,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-const patience = 10 * time.Second // for anything that the page is to do
+const patience = 30 * time.Second // for anything that the page is to do
 
 // browser is a running Chromium.
 type browser struct{ ctx context.Context }

@@ -160,6 +160,7 @@ func keepsFocus(t *testing.T, b *browser) {
 	held("removing the user")
 	p.click(`#since [data-since="all"]`)
 	held("choosing a beginning")
+	p.waitState("live") // a connection that changes takes away what was said of a publish
 	p.click("#publish-form [type=submit]")
 	held("publishing")
 	p.wait(`document.querySelector("#publish-result[data-ok=true]")`)
