@@ -72,6 +72,15 @@ func (b *bench) stop() {
 
 func (b *bench) say(format string, args ...any) { _, _ = fmt.Fprintf(b.out, format+"\n", args...) }
 
+// startOnRedis starts a Redis and a gateway on it.
+func (b *bench) startOnRedis() (store, gateway *server.Process, err error) {
+	if store, err = b.start(server.StartRedis, server.Options{Core: 1}); err != nil {
+		return nil, nil, err
+	}
+	gateway, err = b.start(server.StartGateway, server.Options{Redis: store.Target.Addr})
+	return store, gateway, err
+}
+
 func (b *bench) start(run func(server.Options) (*server.Process, error), o server.Options) (*server.Process, error) {
 	dir, err := os.MkdirTemp(b.dir, "")
 	if err != nil {
@@ -149,11 +158,7 @@ func array(topic func(i int) string) []byte {
 
 // history measures what Redis keeps of an event and of a topic.
 func (b *bench) history(events int) error {
-	store, err := b.start(server.StartRedis, server.Options{Core: 1})
-	if err != nil {
-		return err
-	}
-	g, err := b.start(server.StartGateway, server.Options{Redis: store.Target.Addr})
+	store, g, err := b.startOnRedis()
 	if err != nil {
 		return err
 	}
@@ -194,11 +199,7 @@ func usedMemory(ctx context.Context, client *redis.Client) (float64, error) {
 
 // opens measures what a stream costs when it is opened, and when it comes back.
 func (b *bench) opens(n int) error {
-	store, err := b.start(server.StartRedis, server.Options{Core: 1})
-	if err != nil {
-		return err
-	}
-	g, err := b.start(server.StartGateway, server.Options{Redis: store.Target.Addr})
+	store, g, err := b.startOnRedis()
 	if err != nil {
 		return err
 	}
